@@ -1,0 +1,31 @@
+# Two commands do all the set-up themselves: `make reproduce` and `make test`.
+PYTHON ?= python3
+BIN = .venv/bin
+OUT ?= runs/reproduce
+
+.PHONY: reproduce test lint coverage clean
+
+.venv/installed: setup.cfg pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@
+
+reproduce: .venv/installed  ## train CNN1 on the embedded plankton, print its test accuracy, draw pictures
+	$(BIN)/python -m minicnn train cnn1 --data synthetic --epochs 25 --out $(OUT)
+
+test: lint  ## everything that CI runs
+	$(BIN)/python -m pytest
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/kernels tests/ops/test_golden.py
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+coverage: .venv/installed  ## branch coverage of minicnn; kernels are interpreted, so that their lines count
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m pytest --cov --cov-report=
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --cov --cov-append --cov-report=term --cov-fail-under=95 tests/kernels tests/ops tests/test_optim.py
+
+clean:  ## remove the environment and everything compiled
+	rm -rf .venv *.egg-info .coverage* .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	find minicnn tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,165 @@
+"""Data sets, by one short spec::
+
+    synthetic                       plankton drawn by us, no files     synthetic:n=5000,classes=20,seed=1
+    plankton:PATH                   PlanktonSet 1.0                    folder or zip
+    folder:PATH                     any images, one folder per class   folder or zip
+    mnist:PATH  fashion-mnist:PATH  IDX files                          folder
+    cifar10:PATH  cifar100:PATH     both published versions, or        folder or .tar.gz,
+                                    class folders                      folder or zip
+
+`load` returns one `Dataset`; `load_splits` returns training, validation and test images. Start reading at
+`dataset`.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from . import cifar, folder, idx, plankton
+from .dataset import Dataset
+from .resize import resize, resize_loops
+from .split import PLANKTON_COUNTS, apportion, load_split, save_split, scale_counts, split, stratified
+
+__all__ = ["Dataset", "load", "load_split", "load_splits", "resize", "resize_loops", "save_split",
+           "scale_counts", "split"]
+
+SPECS = ("synthetic", "plankton:PATH", "folder:PATH", "mnist:PATH", "fashion-mnist:PATH", "cifar10:PATH",
+         "cifar100:PATH")
+_SYNTHETIC_OPTIONS = {"n": "n_images", "classes": "n_classes", "seed": "seed"}
+
+
+def load(spec: str, size: int = 28, part: str | None = None, skip_bad: bool = False,
+         cache_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    """Load a data set.
+
+    Parameters
+    ----------
+    spec : str
+        Which set, and where: see the table on top of this page.
+    size : int
+        Height and width: images are brought to this size by area averaging.
+    part : "train" or "test", optional
+        One published part, of the sets that have them: the MNIST and CIFAR families, and class folders below
+        ``train`` and ``test``. None: all images.
+    skip_bad : bool
+        Leave out unreadable image files with a warning, instead of stopping at them (class folders only).
+    cache_dir : path, optional
+        Keep decoded arrays there for the next run (class folders only: the other forms are arrays already).
+
+    Returns
+    -------
+    Dataset
+        Grey (1 channel), or 3 channels for CIFAR.
+
+    Raises
+    ------
+    ValueError
+        Unknown spec, a part that the set does not have, files that are not what they should be.
+    OSError
+        Files that are missing or cannot be read; a cache folder that cannot be written.
+
+    Examples
+    --------
+    >>> dataset = load("synthetic:n=60,classes=4", size=20)
+    >>> dataset.images.shape, len(dataset.class_names)
+    ((60, 1, 20, 20), 4)
+    """
+    kind, path = _parse(spec)
+    if part is not None and kind in ("synthetic", "plankton"):
+        raise ValueError(f"{kind} has no published part {part!r}: use load_splits, or load it and split")
+    if kind == "synthetic":
+        from . import synthetic  # draws with compiled kernels, which only this spec needs
+        return synthetic.load(size, **_synthetic_options(path))
+    if kind == "plankton":
+        return plankton.load(path, size, skip_bad=skip_bad, cache_dir=cache_dir)
+    if kind == "folder":
+        return folder.load(path, size, part=part, skip_bad=skip_bad, cache_dir=cache_dir)
+    if kind == "mnist":
+        return idx.load(path, size, part=part)
+    if kind == "fashion-mnist":
+        return idx.load(path, size, part=part, class_names=idx.CLOTHES, name=kind)
+    return cifar.load(path, size, classes=int(kind.removeprefix("cifar")), part=part, skip_bad=skip_bad,
+                      cache_dir=cache_dir)
+
+
+def load_splits(spec: str, size: int = 28, counts: Sequence[int] | None = None, seed: int = 0,
+                skip_bad: bool = False,
+                cache_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset, Dataset, Dataset]:
+    """Load a data set as training, validation and test images.
+
+    A published test part is the test set, and the published training part is split into training and
+    validation images. Other sets are split three ways. Both splits are stratified by class, and in the
+    proportions of the paper's plankton split, 25,000 / 1,500 / 3,800 (exactly these numbers for the 30,336
+    plankton images; 36 are left over).
+
+    Parameters
+    ----------
+    spec, size, skip_bad, cache_dir
+        See `load`.
+    counts : three integers, optional
+        Images of each part instead of the default; the rest stays unused.
+    seed : int
+        Seed of the split.
+
+    Returns
+    -------
+    train, valid, test : Dataset
+        ``source["indices"]`` of each holds its rows, counted in the published part where there is one.
+
+    Raises
+    ------
+    ValueError, OSError
+        See `load` and `split`.
+
+    Examples
+    --------
+    >>> train, valid, test = load_splits("synthetic:n=200,classes=4", size=20)
+    >>> len(train), len(valid), len(test)
+    (165, 10, 25)
+    """
+    if counts is not None and len(counts) != 3:
+        raise ValueError(f"counts={tuple(counts)}: expected three, of training, validation and test images")
+    if not _has_parts(spec):
+        dataset = load(spec, size, skip_bad=skip_bad, cache_dir=cache_dir)
+        return split(dataset, scale_counts(len(dataset)) if counts is None else counts, seed)
+    known = load(spec, size, "train", skip_bad, cache_dir)
+    test = load(spec, size, "test", skip_bad, cache_dir)
+    chosen = apportion(np.array(PLANKTON_COUNTS[:2]), len(known)).tolist() if counts is None else counts[:2]
+    train, valid = (known.subset(rows) for rows in stratified(known.labels, chosen, seed))
+    if counts is not None:
+        (rows,) = stratified(test.labels, counts[2:], seed)
+        test = test.subset(rows)
+    for dataset in (train, valid, test):
+        dataset.source["split"] = {"seed": seed, "counts": [len(train), len(valid), len(test)]}
+    return train, valid, test
+
+
+def _parse(spec: str) -> tuple[str, str]:
+    """Return the kind of set and what follows the first colon."""
+    kind, colon, path = spec.partition(":")
+    kinds = [known.partition(":")[0] for known in SPECS]
+    if kind not in kinds or (not path and (kind != "synthetic" or colon)):
+        raise ValueError(f"unknown data spec {spec!r}: expected one of {', '.join(SPECS)} "
+                         "(synthetic takes options: synthetic:n=5000,classes=20,seed=1)")
+    return kind, path
+
+
+def _synthetic_options(text: str) -> dict[str, int]:
+    """Parse ``n=5000,classes=20,seed=1``."""
+    options = {}
+    for option in filter(None, text.split(",")):
+        key, _, value = option.partition("=")
+        if key not in _SYNTHETIC_OPTIONS or not value.isascii() or not value.isdigit():
+            raise ValueError(f"synthetic option {option!r}: expected n=, classes= or seed= and a number")
+        options[_SYNTHETIC_OPTIONS[key]] = int(value)
+    return options
+
+
+def _has_parts(spec: str) -> bool:
+    """Tell whether the set has a published test part."""
+    kind, path = _parse(spec)
+    if kind == "folder":
+        return bool(folder.published_parts(path))
+    return kind not in ("synthetic", "plankton")

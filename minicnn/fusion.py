@@ -1,0 +1,92 @@
+"""Recognise a whole layer of the paper, convolution + activation + pooling, and run it as one kernel.
+
+`fuse` looks for these patterns in a stage and replaces each by a `FusedLayer`, which shares the parameters of the
+layers it stands for and gives the same numbers up to float rounding:
+
+    Conv2d, ReLU, MaxPool2d          CNN1, CNN2
+    Conv2d, ReLU                     CNN2, layers 1 and 3
+    Conv2d, Maxout, MaxPool2d        CNN3
+
+Fused layers hand images to each other channels last, (N, H, W, C); `minicnn.kernels.numba_fused` says why.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.layers import Conv2d, Layer, Maxout, MaxPool2d, ReLU
+
+
+class FusedLayer(Layer):
+    """A `Conv2d`, the `ReLU` or `Maxout` after it, and the `MaxPool2d` after that, where there is one.
+
+    Parameters
+    ----------
+    conv : Conv2d
+        A built layer: its parameters are used and its gradients written.
+    activation : ReLU or Maxout
+    pooling : MaxPool2d or None
+    """
+
+    channels_last = True
+
+    def __init__(self, conv: Conv2d, activation: Layer, pooling: MaxPool2d | None):
+        from minicnn.kernels.numba_fused import Geometry  # compiled code: imported only where it is used
+
+        self.conv = conv
+        one = (1, 1)
+        self.geometry = Geometry(
+            conv.stride, conv.pad, activation.pieces if isinstance(activation, Maxout) else 1,
+            isinstance(activation, ReLU), pooling.window if pooling else one, pooling.stride if pooling else one,
+            pooling.pad if pooling else (0, 0), pooling.ceil_mode if pooling else False)
+
+    def forward(self, x: Any, training: bool = False) -> Any:
+        """Return (N, PH, PW, F) for images x (N, H, W, C)."""
+        from minicnn.kernels import numba_fused
+
+        y, self.cache = numba_fused.forward(x, self.conv.w.value, self.conv.b.value, self.geometry)
+        return y
+
+    def backward(self, dy: Any, input_gradient: bool = True) -> Any:
+        """Write the gradients of w and b; return dx (N, H, W, C), or None where `input_gradient` is False."""
+        from minicnn.kernels import numba_fused
+
+        dx, self.conv.w.grad[...], self.conv.b.grad[...] = numba_fused.backward(dy, self.take_cache(), input_gradient)
+        return dx
+
+
+def fuse(stage: Sequence[Layer]) -> list[Layer]:
+    """Return the layers of `stage` with every pattern that a fused kernel covers replaced by a `FusedLayer`.
+
+    Examples
+    --------
+    >>> from minicnn import models
+    >>> [type(layer).__name__ for layer in fuse(models.cnn1().stages[0])]
+    ['FusedLayer']
+    """
+    fused: list[Layer] = []
+    rest = list(stage)
+    while rest:
+        conv, activation, pooling = [*rest[:3], None, None][:3]
+        if not (isinstance(conv, Conv2d) and isinstance(activation, (ReLU, Maxout))):
+            fused.append(rest.pop(0))
+            continue
+        candidate = FusedLayer(conv, activation, pooling if isinstance(pooling, MaxPool2d) else None)
+        if candidate.geometry.taps <= 255:  # a winner is one byte, and 255 says dead
+            fused.append(candidate)
+            del rest[:3 if isinstance(pooling, MaxPool2d) else 2]
+        else:
+            fused.append(rest.pop(0))
+    return fused
+
+
+def channels_last(x: Any) -> Any:
+    """Return images (N, C, H, W) as a contiguous (N, H, W, C) array."""
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def channels_first(x: Any) -> Any:
+    """Return images (N, H, W, C) as a contiguous (N, C, H, W) array."""
+    return np.ascontiguousarray(x.transpose(0, 3, 1, 2))

@@ -1,0 +1,169 @@
+"""A whole layer of the paper in one pass: convolution, bias, ReLU or maxout, and max-pooling.
+
+Why it is fast. Of a convolution followed by pooling only the pooled values are wanted. Here an image's convolution
+goes to a scratch buffer `z` that stays in L2 and is pooled at once; memory sees the pooled values `y` and one byte
+each, `winners`, which says where the value came from::
+
+    winners[n, py, px, f] = (ky * window width + kx) * pieces + piece      the first maximum of the window
+                          = DEAD (255)                                     ReLU made it 0: no gradient
+
+ReLU costs nothing: the maximum of ReLUs is the ReLU of the maximum. Small images are convolved several at a time,
+so that they fill the tiles. Each image's y and winners are written by one thread.
+
+The byte is also what makes the backward pass fast: see `numba_winners`. Images here are channels last, (N, H, W, C).
+"""
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import get_num_threads, njit, prange
+
+from minicnn.kernels.numba_conv import border, convolve, pack_weights, pixel_positions
+from minicnn.kernels.numba_registers import ROWS, lanes_of, make_max_rows
+from minicnn.kernels.threads import parallel_region
+from minicnn.ops.conv import output_size
+
+DEAD = 255  # the winner's code where ReLU made the value 0
+FILL = 32  # pixels that are convolved together, at least
+
+
+class Geometry(NamedTuple):
+    """What a fused layer does to its images: convolution, pieces of maxout, ReLU or not, pooling window.
+
+    The pooling window of a layer without pooling is (1, 1) with stride (1, 1).
+    """
+
+    stride: tuple[int, int]
+    pad: tuple[int, int]
+    pieces: int
+    relu: bool
+    window: tuple[int, int]
+    pool_stride: tuple[int, int]
+    pool_pad: tuple[int, int]
+    ceil_mode: bool
+
+    @property
+    def taps(self) -> int:
+        """Number of values among which a winner is chosen."""
+        return self.window[0] * self.window[1] * self.pieces
+
+    @property
+    def pooled(self) -> bool:
+        """Whether values of the convolution drop out: then its gradient has zeros that are worth skipping."""
+        return self.taps > 1 or self.pool_stride != (1, 1)
+
+    def sizes(self, image: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Return (OH, OW, PH, PW): the sizes of the convolution and of the pooled images."""
+        OH, OW = (output_size(n, k, s, p) for n, k, s, p in zip(image, kernel, self.stride, self.pad))
+        PH, PW = (output_size(n, k, s, p, self.ceil_mode)
+                  for n, k, s, p in zip((OH, OW), self.window, self.pool_stride, self.pool_pad))
+        return OH, OW, PH, PW
+
+
+class FusedCache(NamedTuple):
+    """What the backward pass needs: bordered images, weights, winners, and the size of the images without border."""
+
+    x: np.ndarray
+    w: np.ndarray
+    winners: np.ndarray
+    geometry: Geometry
+    image: tuple[int, int]
+
+
+_max_rows = make_max_rows()
+
+
+@njit(cache=True, nogil=True)
+def pool(z, z0, OH, OW, Fp, y, winners, o0, PH, PW, Fo, pieces, relu, window, stride, pad, at, codes, lanes):
+    """Pool one image's convolution z (OH*OW, Fp), piece by piece Fo wide, into y and winners (PH*PW, Fo).
+
+    `at` and `codes` are room for the taps of a window: where in z they are, and their codes.
+    """
+    for py in range(PH):
+        for px in range(PW):
+            top, left = py * stride[0] - pad[0], px * stride[1] - pad[1]
+            taps = 0
+            for oy in range(max(0, top), min(OH, top + window[0])):
+                for ox in range(max(0, left), min(OW, left + window[1])):
+                    for piece in range(pieces):
+                        at[taps] = (oy * OW + ox) * Fp + piece * Fo
+                        codes[taps] = ((oy - top) * window[1] + ox - left) * pieces + piece
+                        taps += 1
+            o = o0 + (py * PW + px) * Fo
+            whole = Fo // lanes * lanes
+            for f in range(0, whole, lanes):
+                _max_rows(z, z0 + f, at, codes, taps, relu, DEAD, y, winners, o + f, lanes)
+            for f in range(whole, Fo):
+                y[o + f], winners[o + f] = z[z0 + at[0] + f], codes[0]
+                for u in range(1, taps):
+                    value = z[z0 + at[u] + f]
+                    if not value <= y[o + f] and y[o + f] == y[o + f]:
+                        y[o + f], winners[o + f] = value, codes[u]
+                if relu and y[o + f] <= 0:
+                    y[o + f], winners[o + f] = 0, DEAD
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _forward(x, per_image, pixel_at, x_r, w, R, J, Fp, start, y, winners, OH, OW, pieces, relu,
+             window, stride, pad, group, tasks, lanes):
+    """y and winners (N, PH, PW, Fo), `group` images at a time; a task owns a range of images."""
+    N, PH, PW, Fo = y.shape
+    y_flat, winners_flat = y.reshape(-1), winners.reshape(-1)
+    for t in prange(tasks):
+        z = np.empty((group * OH * OW + ROWS) * Fp, x.dtype)
+        rows_at = np.empty(ROWS, np.int64)
+        taps_at = np.empty(window[0] * window[1] * pieces, np.int64)
+        codes = np.empty(window[0] * window[1] * pieces, np.uint8)
+        last = N * (t + 1) // tasks
+        for n in range(N * t // tasks, last, group):
+            images = min(group, last - n)
+            convolve(x, n * per_image, pixel_at, images * OH * OW, x_r, w, R, J, Fp, start, z, lanes, rows_at)
+            for k in range(images):
+                pool(z, k * OH * OW * Fp, OH, OW, Fp, y_flat, winners_flat, (n + k) * PH * PW * Fo, PH, PW, Fo,
+                     pieces, relu, window, stride, pad, taps_at, codes, lanes)
+
+
+def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, FusedCache]:
+    """Return the layer's output (N, PH, PW, F/pieces) for images x (N, H, W, C), and the cache of the backward pass.
+
+    w is (F, C, KH, KW) and b (F,), of the dtype of x.
+    """
+    N, H, W, C = x.shape
+    F, _, KH, KW = w.shape
+    OH, OW, PH, PW = geometry.sizes((H, W), (KH, KW))
+    pieces = geometry.pieces
+    xp, packed = border(x, geometry.pad), pack_weights(w, pieces)
+    WP, Fp = xp.shape[2], packed.shape[2]
+    start = np.zeros(Fp, x.dtype)
+    start[:F] = b.reshape(-1, pieces).T.reshape(-1)
+    y = np.empty((N, PH, PW, F // pieces), x.dtype)
+    winners = np.empty(y.shape, np.uint8)
+    group = -(-FILL // (OH * OW))
+    image_at = np.arange(group)[:, None] * xp[0].size
+    pixel_at = image_at + pixel_positions(OH, OW, geometry.stride[0] * WP * C, geometry.stride[1] * C)
+    with parallel_region():
+        _forward(xp.reshape(-1), xp[0].size, pixel_at.reshape(-1), WP * C, packed.reshape(-1), KH, KW * C, Fp, start,
+                 y, winners, OH, OW, pieces, int(geometry.relu), geometry.window, geometry.pool_stride, geometry.pool_pad,
+                 group, get_num_threads(), lanes_of(x.dtype))
+    return y, FusedCache(xp, w, winners, geometry, (H, W))
+
+
+def backward(dy: np.ndarray, cache: FusedCache, need_dx: bool = True) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Return (dx, dw, db) for the gradient dy (N, PH, PW, F/pieces); dx is None where it is not needed.
+
+    A pooled layer goes over the winners. Two cases are denser than that pays for: a layer that is not pooled, and the
+    dw of a first layer with one channel, whose rows of KW*C numbers do not fill a register.
+    """
+    from minicnn.kernels import numba_winners as winners  # it needs this module's Geometry
+
+    dy = np.ascontiguousarray(dy)
+    w, pooled = cache.w, cache.geometry.pooled
+    dx = None
+    if need_dx:
+        dx = winners.input_gradient(dy, cache) if pooled else winners.dense_input_gradient(dy, cache)
+    if pooled and w.shape[1] * w.shape[3] >= lanes_of(w.dtype):
+        dw, db = winners.weight_gradient(dy, cache)
+    else:
+        dw, db = winners.dense_weight_gradient(dy, cache)
+    return dx, dw, db

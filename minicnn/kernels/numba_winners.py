@@ -1,0 +1,239 @@
+"""The backward pass of a fused layer, over the winners only.
+
+Why it is fast. Pooling hands its gradient to the winner alone. After 2x2 pooling at most a quarter of the
+convolution's gradient is not zero, about half of that after ReLU, and a tenth after CNN3's maxout and overlapping
+pooling. A dense library multiplies all those zeros. Here both gradients run over lists of winners::
+
+    dx: winners listed by position of the output;  rows of w, scaled by the gradient, are added to a window of dx
+    dw: winners listed by filter;                  windows of x, scaled by the gradient, are added to a row of w
+
+Both are one loop, `add_rows`, whose sums stay in registers while it walks a list. Who writes what: an image's dx
+belongs to one thread; a filter's dw to one thread, which goes through the images in order. So the result does not
+depend on the number of threads, and there are no partial sums to add up. Where the winner of a code is, seen from its
+window, is looked up in small tables (`_tap_tables`): a division for each of them would cost more than the arithmetic.
+
+Where that does not pay, `dense_input_gradient` and `dense_weight_gradient` lay the gradient out densely and use the
+tiles of `numba_conv`. Images are channels last, (N, H, W, C).
+"""
+from __future__ import annotations
+
+import numpy as np
+from numba import get_num_threads, njit, prange
+
+from minicnn.kernels import numba_conv
+from minicnn.kernels.numba_conv import PARTS, correlate, round_up
+from minicnn.kernels.numba_fused import DEAD, FusedCache, Geometry
+from minicnn.kernels.numba_registers import ROWS, lanes_of, make_add_rows
+from minicnn.kernels.threads import parallel_region
+
+_add_rows8, _add_rows4, _add_rows2, _add_rows1 = (make_add_rows(NV) for NV in (8, 4, 2, 1))
+
+
+@njit(cache=True, nogil=True)
+def add_rows(out, o0, length, rows, at, g, first, last, shift, lanes):
+    """out[o0 : + length] += sum over u in [first, last) of g[u] * rows[at[u] + shift : + length]."""
+    done = 0
+    while length - done >= 8 * lanes:
+        _add_rows8(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
+        done += 8 * lanes
+    if length - done >= 4 * lanes:
+        _add_rows4(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
+        done += 4 * lanes
+    if length - done >= 2 * lanes:
+        _add_rows2(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
+        done += 2 * lanes
+    if length - done >= lanes:
+        _add_rows1(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
+        done += lanes
+    for i in range(done, length):
+        total = out[o0 + i]
+        for u in range(first, last):
+            total += g[u] * rows[at[u] + shift + i]
+        out[o0 + i] = total
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _input_gradient(dy, winners, w, dx, OH, OW, KH, row, conv_stride, pieces, tap_q, tap_piece, stride, pad, tasks,
+                    lanes):
+    """dx (N, HP, WP, C), bordered: winners are sorted by output position q, then rows of w are added to windows.
+
+    `row` = KW*C; w is (F, KH, row) laid flat. Going through ky first keeps a slab of w in L1 for all positions.
+    """
+    N, PH, PW, Fo = dy.shape
+    HP, WP, C = dx.shape[1], dx.shape[2], dx.shape[3]
+    dx_flat, dy_flat, winners_flat = dx.reshape(-1), dy.reshape(-1), winners.reshape(-1)
+    for t in prange(tasks):
+        begin = np.empty(OH * OW + 1, np.int64)
+        free = np.empty(OH * OW, np.int64)
+        at = np.empty(PH * PW * Fo, np.int64)
+        g = np.empty(PH * PW * Fo, dy.dtype)
+        for n in range(N * t // tasks, N * (t + 1) // tasks):
+            begin[:] = 0
+            for py in range(PH):
+                for px in range(PW):
+                    window_q = (py * stride[0] - pad[0]) * OW + px * stride[1] - pad[1]
+                    o = ((n * PH + py) * PW + px) * Fo
+                    for f in range(Fo):
+                        code = winners_flat[o + f]
+                        if code != DEAD:
+                            begin[window_q + tap_q[code] + 1] += 1
+            for q in range(OH * OW):
+                begin[q + 1] += begin[q]
+                free[q] = begin[q]
+            for py in range(PH):
+                for px in range(PW):
+                    window_q = (py * stride[0] - pad[0]) * OW + px * stride[1] - pad[1]
+                    o = ((n * PH + py) * PW + px) * Fo
+                    for f in range(Fo):
+                        code = winners_flat[o + f]
+                        if code != DEAD:
+                            q = window_q + tap_q[code]
+                            u = free[q]
+                            free[q] = u + 1
+                            at[u] = (f * pieces + tap_piece[code]) * KH * row
+                            g[u] = dy_flat[o + f]
+            dx[n] = 0
+            for ky in range(KH):
+                for oy in range(OH):
+                    for ox in range(OW):
+                        q = oy * OW + ox
+                        if begin[q + 1] > begin[q]:
+                            o = ((n * HP + oy * conv_stride[0] + ky) * WP + ox * conv_stride[1]) * C
+                            add_rows(dx_flat, o, row, w, at, g, begin[q], begin[q + 1], ky * row, lanes)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _weight_gradient(x, dy, winners, dw, db, KH, row, conv_stride, pieces, tap_x, tap_piece, stride, pad, tasks, lanes):
+    """dw (F, KH, row) and db (F,): winners are listed by filter, then windows of x are added to rows of dw.
+
+    A task owns a range of filters and goes through all images in order.
+    """
+    N, PH, PW, Fo = dy.shape
+    HP, WP, C = x.shape[1], x.shape[2], x.shape[3]
+    x_flat, dw_flat, dy_flat, winners_flat = x.reshape(-1), dw.reshape(-1), dy.reshape(-1), winners.reshape(-1)
+    dw[:] = 0
+    db[:] = 0
+    for t in prange(tasks):
+        f0, f1 = Fo * t // tasks, Fo * (t + 1) // tasks
+        own, room = (f1 - f0) * pieces, PH * PW
+        count = np.empty(own, np.int64)
+        at = np.empty(own * room, np.int64)
+        g = np.empty(own * room, dy.dtype)
+        for n in range(N):
+            count[:] = 0
+            for py in range(PH):
+                for px in range(PW):
+                    window_x = ((py * stride[0] - pad[0]) * conv_stride[0] * WP
+                                + (px * stride[1] - pad[1]) * conv_stride[1]) * C
+                    o = ((n * PH + py) * PW + px) * Fo
+                    for f in range(f0, f1):
+                        code = winners_flat[o + f]
+                        if code != DEAD:
+                            i = (f - f0) * pieces + tap_piece[code]
+                            u = i * room + count[i]
+                            count[i] += 1
+                            at[u] = window_x + tap_x[code]
+                            g[u] = dy_flat[o + f]
+            for i in range(own):
+                f = f0 * pieces + i
+                first, last = i * room, i * room + count[i]
+                for ky in range(KH):
+                    add_rows(dw_flat, (f * KH + ky) * row, row, x_flat, at, g, first, last, (n * HP + ky) * WP * C,
+                             lanes)
+                total = db[f] * 0
+                for u in range(first, last):
+                    total += g[u]
+                db[f] += total
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _dense_weight_gradient(x, dy, winners, tap_at, dw, db, OH, OW, Fp, conv_stride, pieces, tap_z, stride, pad, pooled,
+                           lanes):
+    """dw (parts, taps, Fp) and db (parts, Fp): each image's gradient is laid out densely, then correlated with x."""
+    N, PH, PW, Fo = dy.shape
+    HP, WP, C = x.shape[1], x.shape[2], x.shape[3]
+    x_flat, dw_flat, dy_flat, winners_flat = x.reshape(-1), dw.reshape(-1), dy.reshape(-1), winners.reshape(-1)
+    parts = dw.shape[0]
+    for part in prange(parts):
+        dz = np.zeros(OH * OW * Fp, dy.dtype)
+        at = np.empty(ROWS, np.int64)
+        sums = np.zeros(Fp, dy.dtype)
+        for n in range(N * part // parts, N * (part + 1) // parts):
+            if pooled:
+                dz[:] = 0
+                for py in range(PH):
+                    for px in range(PW):
+                        window_z = ((py * stride[0] - pad[0]) * OW + px * stride[1] - pad[1]) * Fp
+                        o = ((n * PH + py) * PW + px) * Fo
+                        for f in range(Fo):
+                            code = winners_flat[o + f]
+                            if code != DEAD:
+                                dz[window_z + tap_z[code] + f * pieces] += dy_flat[o + f]
+            else:  # every output has one winner, its own, or none
+                for q in range(OH * OW):
+                    for f in range(Fo):
+                        o = (n * OH * OW + q) * Fo + f
+                        dz[q * Fp + f] = dy_flat[o] if winners_flat[o] != DEAD else 0
+            correlate(x_flat, n * HP * WP * C, tap_at, len(tap_at), conv_stride[0] * WP * C, conv_stride[1] * C,
+                      dz, 0, OW * Fp, Fp, OH, OW, Fp, dw_flat, part * dw.shape[1] * Fp, lanes, at)
+            sums[:] = 0
+            for q in range(0, OH * OW * Fp, Fp):
+                for f in range(Fp):
+                    sums[f] += dz[q + f]
+            for f in range(Fp):
+                db[part, f] += sums[f]
+
+
+def _tap_tables(g: Geometry, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for each code, how far the winner is from its window's corner, and its piece.
+
+    `row` and `column` are what a step down and a step right are worth in the array that is addressed.
+    """
+    tap, piece = np.divmod(np.arange(g.taps), g.pieces)
+    return tap // g.window[1] * row + tap % g.window[1] * column, piece
+
+
+def input_gradient(dy: np.ndarray, cache: FusedCache) -> np.ndarray:
+    """Return dx (N, H, W, C) over the winners, for dy (N, PH, PW, F/pieces)."""
+    x, w, winners, g, (H, W) = cache
+    _, C, KH, KW = w.shape
+    OH, OW, _, _ = g.sizes((H, W), (KH, KW))
+    dx = np.empty(x.shape, x.dtype)
+    with parallel_region():
+        _input_gradient(dy, winners, w.transpose(0, 2, 3, 1).reshape(-1), dx, OH, OW, KH, KW * C, g.stride, g.pieces,
+                        *_tap_tables(g, OW, 1), g.pool_stride, g.pool_pad, get_num_threads(), lanes_of(x.dtype))
+    return dx[:, g.pad[0]:g.pad[0] + H, g.pad[1]:g.pad[1] + W]
+
+
+def weight_gradient(dy: np.ndarray, cache: FusedCache) -> tuple[np.ndarray, np.ndarray]:
+    """Return dw (F, C, KH, KW) and db (F,) over the winners."""
+    x, w, winners, g, _ = cache
+    F, C, KH, KW = w.shape
+    dw, db = np.empty((F, KH, KW, C), w.dtype), np.empty(F, w.dtype)
+    tables = _tap_tables(g, g.stride[0] * x.shape[2] * C, g.stride[1] * C)
+    with parallel_region():
+        _weight_gradient(x, dy, winners, dw, db, KH, KW * C, g.stride, g.pieces, *tables, g.pool_stride, g.pool_pad,
+                         get_num_threads(), lanes_of(x.dtype))
+    return dw.transpose(0, 3, 1, 2), db
+
+
+def dense_input_gradient(dy: np.ndarray, cache: FusedCache) -> np.ndarray:
+    """Return dx (N, H, W, C) of a layer without pooling, whose only zeros are those of ReLU."""
+    x, w, winners, g, image = cache
+    dz = numba_conv.spread(dy * (winners != DEAD), w, g.stride, x.shape[1:3])
+    return numba_conv.input_gradient(dz, w, g.pad, image)
+
+
+def dense_weight_gradient(dy: np.ndarray, cache: FusedCache) -> tuple[np.ndarray, np.ndarray]:
+    """Return dw (F, C, KH, KW) and db (F,) through the dense gradient of the convolution, one image at a time."""
+    x, w, winners, g, image = cache
+    F, C, KH, KW = w.shape
+    OH, OW, _, _ = g.sizes(image, (KH, KW))
+    taps = numba_conv.pixel_positions(KH, KW * C, x.shape[2] * C, 1)
+    parts, Fp = min(PARTS, len(x)), round_up(F, lanes_of(x.dtype))
+    dw, db = np.zeros((parts, round_up(len(taps), ROWS), Fp), w.dtype), np.zeros((parts, Fp), w.dtype)
+    steps, piece = _tap_tables(g, OW * Fp, Fp)
+    with parallel_region():
+        _dense_weight_gradient(x, dy, winners, taps, dw, db, OH, OW, Fp, g.stride, g.pieces, steps + piece,
+                               g.pool_stride, g.pool_pad, g.pooled, lanes_of(x.dtype))
+    return numba_conv.unpack_weights(dw, w.shape), db.sum(axis=0)[:F]

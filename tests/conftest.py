@@ -1,0 +1,19 @@
+"""What every test shares: reproducible hypothesis runs, and torch where it is installed."""
+from __future__ import annotations
+
+import hypothesis
+import pytest
+
+# derandomize: the same examples in every run and for every parameter of a test, so a red test stays red until
+# it is mended. No deadline: the first example of a test pays for Numba's compilation.
+hypothesis.settings.register_profile("minicnn", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("minicnn")
+
+
+@pytest.fixture(scope="session")
+def torch():
+    """The module torch, our reference; tests that need it are skipped where it is absent."""
+    module = pytest.importorskip("torch", reason="torch is not installed (pip install torch==2.13.0); "
+                                                 "tests/ops/golden holds some of its answers")
+    module.set_num_threads(1)  # on arrays this small, waking threads takes longer than the work
+    return module
