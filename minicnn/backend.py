@@ -159,6 +159,7 @@ def as_floating(value: Any, name: str, ndim: int | None = None) -> Any:
     Parameters
     ----------
     value : array_like
+        What the caller was given.
     name : str
         What to call it in an error message.
     ndim : int, optional

@@ -12,7 +12,6 @@ A case is an operation bound to its settings, with random inputs. Two kinds of i
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -269,7 +268,3 @@ def _check_model(name: str, batch: int, seed: int) -> GradientReport:
     net = models.MODELS[name](seed=seed, dtype=np.float64)
     images, labels = rng.random((batch, *net.input_shape)), rng.integers(net.n_classes, size=batch)
     return check_network(net, images, labels, rng=rng, raise_on_failure=False)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MOST_SKIPPED = 0.5        # share of the probes of an array that may fall on kinks
+MOST_ROUNDING = 1e-3      # share of the typical slope that rounding errors may reach
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -49,8 +52,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ArrayReport:
-    """What was compared of the gradient of one array, how many probes were skipped at kinks, and what is
-    wrong."""
+    """What was compared of one array's gradient, how many probes were skipped, and what is wrong."""
 
     name: str
     shape: tuple[int, ...]
@@ -125,3 +127,30 @@ class GradientError(AssertionError):
     def __init__(self, report: GradientReport):
         super().__init__(str(report))
         self.report = report
+
+
+def compare(name: str, shape: tuple[int, ...], indices: list[tuple[int, ...] | str], analytic: list[float],
+            slopes: list[tuple[float, float] | None], rtol: float) -> ArrayReport:
+    """Judge the gradient of one array from its analytic slopes and the measured ones.
+
+    `slopes` holds (numeric, rounding error), or None for a probe that crossed a kink.
+    """
+    smooth = [(index, a, *s) for index, a, s in zip(indices, analytic, slopes) if s is not None]
+    skipped = len(slopes) - len(smooth)
+    # A slope may be tiny by cancellation, so its error is measured against the array's typical slope too.
+    typical = float(np.sqrt(np.mean([s[2]**2 for s in smooth]))) if smooth else 0.0
+    tiny = float(np.finfo(np.float64).tiny)
+    comparisons = tuple(
+        Comparison(name, index, a, numeric, rtol * max(abs(a), abs(numeric), typical) + rounding + tiny)
+        for index, a, numeric, rounding in smooth)
+    wrong = sum(c.excess > 1 for c in comparisons)
+    problem = ""
+    if wrong:
+        problem = f"the analytic gradient is wrong in {wrong} of {len(comparisons)} slopes"
+    elif skipped > MOST_SKIPPED * len(slopes):
+        problem = (f"{skipped} of {len(slopes)} probes crossed a kink, so too little was compared: choose "
+                   "inputs without ties and away from 0")
+    elif not all(rounding < MOST_ROUNDING * typical for _, _, _, rounding in smooth):
+        problem = (f"the slopes, typically {typical:.1e}, are zero or drown in the rounding error of the "
+                   "output, so a wrong backward could pass: choose inputs on which it depends more strongly")
+    return ArrayReport(name, shape, comparisons, skipped, problem)

@@ -30,6 +30,7 @@ def cnn1(n_classes: int = 121, seed: int = 0, input_shape: Shape = (1, 28, 28), 
     Parameters
     ----------
     n_classes : int
+        Outputs of the last layer.
     seed : int
         Of the initial weights.
     input_shape : (int, int, int)

@@ -1,4 +1,4 @@
-"""A network is a list of stages, numbered as the paper numbers its layers, and a forward and backward pass through them.
+"""A network: stages of layers, numbered as the paper numbers its layers, and the passes through them.
 
     stage 0        stage 1                 stage 2                      the last stage
     pixels   ->   conv, ReLU, pool   ->   conv, ReLU, pool   -> ... ->   linear  ->  logits
@@ -97,7 +97,8 @@ class Network:
                              "(n_classes,); end it with Flatten() and Linear(n_classes)")
         names = [p.name for p in self.parameters()]
         if len(set(names)) < len(names):
-            raise ValueError(f"stages of {name!r}: two layers of one kind with parameters in one stage; split the stage")
+            raise ValueError(f"stages of {name!r}: two layers of one kind with parameters in one stage; "
+                             "split the stage")
         self.n_classes = self.shapes[-1][0]
         self._fused: list[list[Layer]] | None = None
         self._trail: list[tuple[Layer, bool]] = []
@@ -184,8 +185,9 @@ class Network:
     def _check_images(self, x: Any) -> Any:
         x = backend.as_floating(x, "images")
         if x.ndim != 4 or x.shape[1:] != self.input_shape:
-            raise ValueError(f"images have shape {x.shape}: {self.name!r} expects (N, {', '.join(map(str, self.input_shape))})"
-                             ", that is (images, channels, height, width)")
+            expected = ", ".join(map(str, self.input_shape))
+            raise ValueError(f"images have shape {x.shape}: {self.name!r} expects (N, {expected}), "
+                             "that is (images, channels, height, width)")
         return x.astype(self.dtype, copy=False)
 
     def _batches(self, x: Any, last_stage: int, batch_size: int) -> Iterator[Any]:
@@ -198,7 +200,8 @@ class Network:
 
     def predict_proba(self, x: Any, batch_size: int = 256) -> Any:
         """Return class probabilities (N, n_classes) of images `x` (N, C, H, W): the softmax of the logits."""
-        return self._gather(map(ops.softmax, self._batches(x, len(self.stages), batch_size)), len(x), self.shapes[-1], x)
+        logits = self._batches(x, len(self.stages), batch_size)
+        return self._gather(map(ops.softmax, logits), len(x), self.shapes[-1], x)
 
     def predict(self, x: Any, batch_size: int = 256) -> Any:
         """Return the most probable class (N,), int64, of images `x` (N, C, H, W)."""
@@ -210,6 +213,7 @@ class Network:
         Parameters
         ----------
         x : array, (N, C, H, W)
+            Images.
         stage : int
             0 gives the pixels, ``len(stages)`` the logits.
         batch_size : int

@@ -204,6 +204,7 @@ def test_entries_that_are_missing(saved):
 
 @pytest.mark.parametrize(("data", "message"), [
     (lambda: npy(np.zeros(4, np.float32)), r"of shape \(4,\), but the header declares"),
+    (lambda: npy(np.zeros(3000, np.float32)), r"takes 12128 bytes, but <f4 of shape \(3,\) takes 12"),
     (lambda: npy(np.zeros(3, np.int32)), "is int32"),
     (lambda: npy(np.zeros((1, 3), np.float32)), r"of shape \(1, 3\), but the header declares .* \(3,\)"),
     (lambda: b"\x93NUMPY garbage" + b" " * 100, "damaged|format 1.0"),

@@ -138,6 +138,7 @@ def test_evaluate_uses_the_split_of_the_run(capsys, trained):
     assert f"accuracy {results['valid_accuracy']:.4f}" in run(
         capsys, "evaluate", trained / "net.npz", *DATA, "--seed", "5", "--part", "valid")[1]
     assert "240 images" in run(capsys, "evaluate", trained / "net.npz", *DATA, "--part", "all")[1]
+    assert "40 images" in run(capsys, "evaluate", trained / "net.npz", *DATA, "--counts", "150,30,40")[1]
 
 
 def test_evaluate_refuses_other_data_and_other_files(capsys, trained, tmp_path):
@@ -168,6 +169,7 @@ def test_summary(capsys, arguments, shapes):
     (["train", "cnn1"], "arguments are required: --out"),
     (["train", "cnn1", "--out", "x", "--epochs", "0"], "--epochs: '0': expected a positive whole number"),
     (["train", "cnn1", "--out", "x", "--batch-size", "-3"], "expected a whole number, 0 or more"),
+    (["train", "cnn1", "--out", "x", "--batch-size", "many"], "'many': expected a whole number"),
     (["train", "cnn1", "--out", "x", "--counts", "10,20"], "'10,20': expected three whole numbers"),
     (["train", "cnn1", "--out", "x", "--data", "imagenet:y"], "unknown data spec 'imagenet:y'"),
     (["train", "cnn1", "--out", "x", "--data", "mnist:nowhere"], "nowhere"),
@@ -236,7 +238,7 @@ def test_predictions_mark_right_and_wrong_by_word_and_symbol(tmp_path, monkeypat
     monkeypatch.setattr("matplotlib.axes.Axes.set_title", lambda self, text, **_: texts.append(text))
     names = ("acantharia_protist_big_center", "copepod", "b")
     figures.predictions(np.zeros((3, 3, 5, 5)), np.array([1, 0, 2]), np.eye(3)[[1, 1, 0]] * 0.5 + 0.1, names,
-                        tmp_path / "p.png")
+                        tmp_path / "p.png", columns=2)
     assert texts == ["✓ copepod 60%", "✗ copepod 60%\ntrue: acantharia prot…g center",
                      "✗ acantharia prot…g center 60%\ntrue: b"]
     with pytest.raises(ValueError, match="no image"):
@@ -250,7 +252,8 @@ def test_a_real_ctrl_c_in_a_real_process(tmp_path):
     process = subprocess.Popen([*command, "--out", str(tmp_path)], cwd=ROOT, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline and not (tmp_path / "epoch-002.npz").exists():
+    while not (tmp_path / "epoch-002.npz").exists():
+        assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)

@@ -240,6 +240,15 @@ def test_inputs_and_generators_are_left_as_they_were(x):
     assert (x == before).all() and generator.bit_generator.state == state
 
 
+def test_forward_that_works_in_place_is_checked_where_it_was_asked(x):
+    def forward(x):
+        before = x.copy()
+        x *= x
+        return x, before
+
+    assert check_gradients(forward, square_backward, {"x": x}).passed
+
+
 def test_dropout_needs_its_generator_frozen(x):
     generator = np.random.default_rng(4)
 

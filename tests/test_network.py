@@ -184,7 +184,7 @@ def test_architecture_round_trip_and_damage():
     for damage in ({}, {"stages": 3}, [], {**net.architecture(), "stages": [[{"type": "Exec"}]]},
                    {**net.architecture(), "stages": [[{"type": "Conv2d", "bogus": 1}]]},
                    {**net.architecture(), "dtype": "no such type"}):
-        with pytest.raises(ValueError, match="not the description of a network|unknown layer type"):
+        with pytest.raises(ValueError, match=r"not the description of a network|unknown layer type"):
             Network.from_architecture(damage)
 
 

@@ -102,21 +102,25 @@ def test_learns_with_the_defaults():
 
 def test_one_epoch_is_the_algorithm_on_the_page():
     """The same updates, written out here with the operations."""
-    net, _ = run(None, 1, drop_free := make_net(drop=0.0))
+    net, history = run(None, 1, make_net(drop=0.0))
     other = make_net(drop=0.0)
     optimizer, constraint = make_optimizer(other), MaxNorm(other.parameters(), 1.5)
     order = np.random.Generator(np.random.PCG64(3)).permutation(N)
     images, labels = TRAIN
-    sizes = []
+    sizes, loss, right = [], 0.0, 0
     for start in range(0, N, 16):
         batch = order[start:start + 16]
         sizes.append(len(batch))
-        _, cache = ops.softmax_cross_entropy(other.forward(images[batch], training=True), labels[batch])
+        logits = other.forward(images[batch], training=True)
+        mean, cache = ops.softmax_cross_entropy(logits, labels[batch])
+        loss += len(batch) * mean / N
+        right += int((logits.argmax(axis=1) == labels[batch]).sum())
         other.backward(ops.softmax_cross_entropy_backward(cache))
         optimizer.step()
         constraint.apply()
     assert sizes == [16, 16, 16, 16, 6]  # the ragged last batch is used
-    assert net is drop_free
+    assert history["loss"] == [pytest.approx(loss)]
+    assert history["accuracy"] == [right / N]
     for a, b in zip(net.parameters(), other.parameters()):
         np.testing.assert_array_equal(a.value, b.value)
 
@@ -136,21 +140,28 @@ def test_history_says_what_happened():
     assert (loss, accuracy) == pytest.approx((best["valid_loss"], best["valid_accuracy"]))
 
 
+class Jump(schedules.Schedule):
+    """A rate at which the network learns, and then one at which it forgets."""
+
+    def __call__(self, step, epoch):
+        return 0.1 if epoch < 4 else 3.0
+
+    def __repr__(self):
+        return "Jump()"
+
+
 def test_ends_with_the_weights_of_the_best_epoch(tmp_path):
-    """A rate that jumps up makes later epochs worse than the first ones."""
-    class Jump(schedules.Schedule):
-        def __call__(self, step, epoch):
-            return 0.1 if epoch < 4 else 3.0
-
-        def __repr__(self):
-            return "Jump()"
-
+    straight, parts = tmp_path / "straight", tmp_path / "parts"
     net = make_net()
-    net, history = run(tmp_path, 7, net, optimizer=SGD(net.parameters(), Jump(), 0.5))
+    net, history = run(straight, 7, net, optimizer=SGD(net.parameters(), Jump(), 0.5))
     best = history.best["epoch"]
     assert best <= 4
-    kept = minicnn.checkpoint.load(tmp_path / f"epoch-{best:03d}.npz")
-    last = minicnn.checkpoint.load(tmp_path / "epoch-007.npz")
+    for epochs in (5, 7):  # also when the best epoch lies before the stop
+        again = make_net()
+        run(parts, epochs, again, optimizer=SGD(again.parameters(), Jump(), 0.5))
+    assert_same_run(straight, parts, 7)
+    kept = checkpoint.load(straight / f"epoch-{best:03d}.npz")
+    last = checkpoint.load(straight / "epoch-007.npz")
     for mine, k, l in zip(net.parameters(), kept.parameters(), last.parameters()):
         np.testing.assert_array_equal(mine.value, k.value)
         assert not np.array_equal(mine.value, l.value)
@@ -560,8 +571,8 @@ def test_evaluate_by_hand():
     w, b = net.parameters()
     w.value[...] = [[0.0], [1.0]]
     b.value[...] = 0
-    # Logits (0, x). The loss of label 1 is log(1 + e^-x): log 2 at x = 0, log 4/3 at x = log 3. There the loss of
-    # label 0 is log 4.
+    # Logits (0, x). The loss of label 1 is log(1 + e^-x): log 2 at x = 0, and log 4/3 at x = log 3, where
+    # the loss of label 0 is log 4.
     images = np.array([0.0, np.log(3), np.log(3)]).reshape(3, 1, 1, 1)
     loss, accuracy = evaluation.evaluate(net, (images, np.array([1, 1, 0])), batch_size=2)
     assert loss == pytest.approx((np.log(2) + np.log(4 / 3) + np.log(4)) / 3)

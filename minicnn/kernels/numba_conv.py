@@ -34,7 +34,8 @@ from numba import get_num_threads, njit, prange
 
 from minicnn.kernels.numba_registers import ROWS, lanes_of, make_tile
 from minicnn.kernels.threads import parallel_region
-from minicnn.ops.conv import ConvCache, output_size
+from minicnn.ops.conv import ConvCache
+from minicnn.ops.im2col import output_size
 
 PARTS = 8  # partial sums of dw over the images of a batch, whatever the number of threads
 
@@ -178,7 +179,7 @@ def input_gradient(dz: np.ndarray, w: np.ndarray, pad: tuple[int, int], input_si
 
 def weight_gradient(x: np.ndarray, dz: np.ndarray, w: np.ndarray, stride: tuple[int, int]) -> np.ndarray:
     """Return dw (F, C, KH, KW) from bordered images x (N, HP, WP, C) and the bordered gradient `dz` of `spread`."""
-    (N, HP, WP, C), (_, HZ, WZ, Fp), (F, _, KH, KW) = x.shape, dz.shape, w.shape
+    (N, HP, WP, C), (_, HZ, WZ, Fp), (KH, KW) = x.shape, dz.shape, w.shape[2:]
     (SH, SW), lanes = stride, lanes_of(w.dtype)
     OH, OW = (HP - KH) // SH + 1, (WP - KW) // SW + 1
     taps = pixel_positions(KH, KW * C, WP * C, 1)

@@ -22,7 +22,7 @@ from numba import get_num_threads, njit, prange
 from minicnn.kernels.numba_conv import border, convolve, pack_weights, pixel_positions
 from minicnn.kernels.numba_registers import ROWS, lanes_of, make_max_rows
 from minicnn.kernels.threads import parallel_region
-from minicnn.ops.conv import output_size
+from minicnn.ops.im2col import output_size
 
 DEAD = 255  # the winner's code where ReLU made the value 0
 FILL = 32  # pixels that are convolved together, at least
@@ -144,8 +144,8 @@ def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, geometry: Geometry) -> 
     pixel_at = image_at + pixel_positions(OH, OW, geometry.stride[0] * WP * C, geometry.stride[1] * C)
     with parallel_region():
         _forward(xp.reshape(-1), xp[0].size, pixel_at.reshape(-1), WP * C, packed.reshape(-1), KH, KW * C, Fp, start,
-                 y, winners, OH, OW, pieces, int(geometry.relu), geometry.window, geometry.pool_stride, geometry.pool_pad,
-                 group, get_num_threads(), lanes_of(x.dtype))
+                 y, winners, OH, OW, pieces, int(geometry.relu), geometry.window, geometry.pool_stride,
+                 geometry.pool_pad, group, get_num_threads(), lanes_of(x.dtype))
     return y, FusedCache(xp, w, winners, geometry, (H, W))
 
 

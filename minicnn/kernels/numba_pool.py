@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit, prange
 
 from minicnn.kernels.threads import parallel_region
-from minicnn.ops.conv import output_size
+from minicnn.ops.im2col import output_size
 from minicnn.ops.pool import PoolCache
 
 

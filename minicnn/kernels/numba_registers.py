@@ -90,7 +90,7 @@ def _compiled(meaning: Callable[..., None], arrays: set[str], write: Callable[..
     `arrays` names the arguments that are arrays; all others are 64-bit integers. `element` names the array whose
     element type decides the width of the vectors.
     """
-    if config.DISABLE_JIT:
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return meaning
     names = meaning.__code__.co_varnames[:meaning.__code__.co_argcount]
 

@@ -78,10 +78,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.backend import array_module, as_floating, operation, pair
-from minicnn.ops.im2col import Pair, col2im, col2im_loops, im2col, im2col_loops, output_size, window_counts
-
-__all__ = ["ConvCache", "col2im", "col2im_loops", "conv2d", "conv2d_backward", "conv2d_loops",
-           "conv2d_loops_backward", "im2col", "im2col_loops", "output_size"]
+from minicnn.ops.im2col import Pair, col2im, im2col, window_counts
 
 
 class ConvCache(NamedTuple):

@@ -84,7 +84,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.backend import array_module, as_floating, operation, pair
-from minicnn.ops.conv import output_size
+from minicnn.ops.im2col import output_size
 
 Pair = tuple[int, int]
 

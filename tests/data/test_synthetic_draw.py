@@ -40,11 +40,22 @@ def test_a_trait_shifts_its_character_on_its_scale():
 
 
 def test_the_kinds_of_limbs_fit_the_jitter_drawn_for_them():
-    traits = np.full((1, synthetic_body.N_TRAITS), 9.0)  # far beyond any drift: every count at its limit
+    traits = np.full((1, synthetic_body.N_TRAITS), 12.0)  # far beyond any drift: every count at its limit
     groups = synthetic_body._groups(synthetic_body.characters(traits))[0]
     counts = groups[:, ink.COUNT]
     pairs = counts[[ink.ANTENNAE, ink.LEGS]].sum()
     assert counts.sum() + pairs <= ink.MAX_LIMBS
+
+
+def test_individuals_vary_by_the_share_within_of_the_drift():
+    traits = np.zeros((500, synthetic_body.N_TRAITS))
+    traits[:, 1] = 50.0
+    grown = synthetic_body.specimens(traits, 0, np.arange(500))
+    scatter = np.log(grown.optics[:, ink.HALO_WIDTH])
+    # the relative standard error of a standard deviation of 500 values is 1 / sqrt(1000) = 0.032
+    assert scatter.std() == pytest.approx(synthetic_body.WITHIN * 0.40, rel=4 * 0.032)
+    assert scatter.mean() == pytest.approx(math.log(0.10), abs=4 * synthetic_body.WITHIN * 0.40 / math.sqrt(500))
+    assert abs((grown.cut > 0).any(axis=1).mean() - 0.06) < 4 * math.sqrt(0.06 * 0.94 / 500)
 
 
 # The pictures
@@ -143,6 +154,27 @@ def test_lost_limbs_leave_the_others_alone():
     limbs = ink._sprout(arguments["profiles"], arguments["groups"], arguments["jitter"])
     directions = (np.arange(8) + 0.3) * math.pi / 4
     np.testing.assert_allclose(limbs[:, 2], np.delete(directions, 3))
+
+
+def test_limbs_are_arcs_of_their_length():
+    straight = 0.2, 0.1, 0.3, 2.0, 0.0, 0.0, 0.02, 1.0
+    turning = 0.2, 0.1, 0.3, 2.0, 1.5, 0.0, 0.02, 1.0
+    paths = ink._trace(np.array([straight, turning]), 0.0, 1.0)
+    np.testing.assert_allclose(paths[:, 0], [[0.2, 0.1]] * 2)
+    np.testing.assert_allclose(paths[0, -1], (0.2 + 2 * math.cos(0.3), 0.1 + 2 * math.sin(0.3)))
+    # an arc of length 2 that turns by 1.5 has a chord of 4 / 1.5 sin(1.5 / 2), at half the turn from its start
+    chord, direction = 4 / 1.5 * math.sin(0.75), 0.3 + 0.75
+    np.testing.assert_allclose(
+        paths[1, -1], (0.2 + chord * math.cos(direction), 0.1 + chord * math.sin(direction)), atol=5e-3)
+
+
+def test_depth_is_measured_across_a_slanted_outline():
+    arguments = specimen(optics={ink.DENSITY: 0.0, ink.RIM: 2.0})
+    arguments["profiles"][:2] = np.linspace(0, 1, synthetic_body.SAMPLES)  # a cone of slope 1/2
+    absorbance = ink._body_absorbance(0.0, 0.4, 1000.0, arguments["profiles"], arguments["optics"],
+                                      arguments["tile"], 0.0)
+    depth = 0.1 * 2 / math.sqrt(5)  # 0.1 below the outline, times the cosine of the slope's angle
+    assert absorbance == pytest.approx(2 * math.exp(-(depth / 0.1) ** 2))
 
 
 @pytest.mark.parametrize("bend", [-1.6, -0.3, 0.0, 1e-5, 0.8, 1.6])
