@@ -25,20 +25,11 @@ from minicnn.evaluation import evaluate
 from minicnn.training import fit
 
 
-def recipe_of(net: Any) -> dict[str, Any]:
-    """Return optimizer and constraints of a network's recipe."""
-    if net.name == "cnn3":
-        recipe = models.cnn3_recipe(net)
-        return {"optimizer": recipe["optimizer"], "constraints": recipe["constraints"]}
-    optimizer, constraints = recipes.standard(net)
-    return {"optimizer": optimizer, "constraints": constraints}
-
-
 def train_ours(net: Any, parts: Any, epochs: int, seed: int) -> dict[str, float]:
     """Train with minicnn; return validation and test accuracy and the seconds of training."""
     training, valid, test = parts
     begin = time.perf_counter()
-    history = fit(net, training, valid, epochs, **recipe_of(net), seed=seed, progress=False)
+    history = fit(net, training, valid, epochs, seed=seed, progress=False)
     seconds = time.perf_counter() - begin
     return {"valid": history.best["valid_accuracy"], "best_epoch": history.best["epoch"],
             "test": evaluate(net, test)[1], "seconds": seconds}
@@ -51,9 +42,9 @@ def train_torch(net: Any, parts: Any, epochs: int, seed: int) -> dict[str, float
     from benchmarks.torch_networks import TorchNetwork, limit_norms
 
     torch.manual_seed(seed)
-    model = TorchNetwork(net).to(memory_format=torch.channels_last)
-    recipe = recipe_of(net)
-    schedule, constraints = recipe["optimizer"], recipe["constraints"]
+    model: Any = TorchNetwork(net)
+    model = model.to(memory_format=torch.channels_last)
+    schedule, constraints, _ = recipes.default(net)
     place = {p.name: k for k, p in enumerate(net.parameters())}
     sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     (images, labels), *held_out = [(torch.tensor(part.images), torch.tensor(part.labels)) for part in parts]

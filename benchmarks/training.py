@@ -26,7 +26,8 @@ import numpy as np
 from minicnn import models, ops
 from minicnn.optim import SGD, MaxNorm
 
-ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TOP_PAD_": "100000000"}
+ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_THRESHOLD_": "1000000000",
+             "MALLOC_TOP_PAD_": "100000000"}
 PEERS = [("torch", batch, layout) for batch in (128, 32) for layout in ("channels_last", "contiguous")]
 
 
@@ -60,7 +61,7 @@ def our_steps(net: Any, size: int, threads: int) -> tuple[Any, Any]:
     constraint = MaxNorm(net.parameters(), 3.0)
 
     def train() -> None:
-        loss, cache = ops.softmax_cross_entropy(net.forward(x, training=True), y)
+        _, cache = ops.softmax_cross_entropy(net.forward(x, training=True), y)
         net.backward(ops.softmax_cross_entropy_backward(cache))
         optimizer.step()
         constraint.apply()
@@ -123,7 +124,7 @@ def check(model: str) -> float:
 
     from benchmarks.torch_networks import TorchNetwork
 
-    net = models.MODELS[model](**({"dropout": "none"} if model == "cnn3" else {}))
+    net = models.cnn3(dropout="none") if model == "cnn3" else models.MODELS[model]()
     x, y = batch_for(net, 32)
     peer = TorchNetwork(net)
     expected = peer(torch.tensor(x))

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-import math
 import os
 import platform
 import shlex
@@ -19,7 +19,7 @@ from minicnn.checkpoint import load, save
 from minicnn.data import Dataset, fetch
 from minicnn.network import Network
 from minicnn.npz import writable_folder, write_atomically
-from minicnn.optim import SGD, MaxNorm, schedules
+from minicnn.optim import SGD, MaxNorm
 from minicnn.training import fit
 
 Parts = tuple[Dataset, Dataset, Dataset]
@@ -42,7 +42,7 @@ def train(options: argparse.Namespace) -> None:
     quiet = not sys.stderr.isatty()  # a log file gets one line for each epoch instead of a moving bar
     begin = time.perf_counter()
     try:
-        history = fit(net, training, valid, options.epochs, **_recipe(options, net, len(training)),
+        history = fit(net, training, valid, options.epochs, **_recipe(options, net)._asdict(),
                       batch_size=options.batch_size, seed=options.seed, checkpoint_dir=out,
                       resume=not options.no_resume, callbacks=[_print_epoch] if quiet else [],
                       progress=not quiet)
@@ -110,24 +110,16 @@ def _load_splits(options: argparse.Namespace, size: Any) -> Parts:
                             options.cache_dir)
 
 
-def _recipe(options: argparse.Namespace, net: Network, images: int) -> dict[str, Any]:
-    """Return optimizer and constraints: the model's recipe, changed where the command line says so."""
-    if options.model != "cnn3":
-        names = ("lr", "momentum", "max_norm")
-        given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-        steps = options.epochs * math.ceil(images / options.batch_size)
-        optimizer, constraints = recipes.standard(net, steps, **given)
-        return {"optimizer": optimizer, "constraints": constraints}
-    recipe = models.cnn3_recipe(net)
-    lr: Any = recipe["optimizer"].lr
+def _recipe(options: argparse.Namespace, net: Network) -> recipes.Recipe:
+    """Return the network's recipe, changed where the command line says so."""
+    optimizer, constraints, patience = recipes.default(net)
+    lr: Any = optimizer.lr  # of both recipes an exponential schedule
     if options.lr is not None:
-        lr = schedules.Exponential(options.lr, lr.factor, lr.floor)
-    momentum = recipe["optimizer"].momentum if options.momentum is None else options.momentum
-    constraints = recipe["constraints"]
+        lr = dataclasses.replace(lr, start=options.lr)
+    momentum = optimizer.momentum if options.momentum is None else options.momentum
     if options.max_norm is not None:
         constraints = [MaxNorm(net.parameters(), options.max_norm)]
-    return {"optimizer": SGD(net.parameters(), lr, momentum), "constraints": constraints,
-            "patience": recipe["patience"]}
+    return recipes.Recipe(SGD(net.parameters(), lr, momentum), constraints, patience)
 
 
 def _print_epoch(record: dict[str, Any], **_: Any) -> None:

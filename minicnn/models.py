@@ -1,4 +1,4 @@
-"""The paper's three networks (Tables I to III), and the training recipe of the third.
+"""The paper's three networks (Tables I to III).
 
 The shapes are those the paper prints. Two of them say more than its text:
 
@@ -18,7 +18,6 @@ import numpy as np
 
 from minicnn.layers import Conv2d, Dropout, Flatten, Layer, Linear, Maxout, MaxPool2d, ReLU
 from minicnn.network import Network
-from minicnn.optim import SGD, MaxNorm, schedules
 
 Shape = tuple[int, int, int]
 
@@ -78,7 +77,7 @@ def cnn3(n_classes: int = 121, seed: int = 0, input_shape: Shape = (1, 28, 28), 
          fuse: bool = True, dropout: Literal["first", "all", "none"] = "first") -> Network:
     """Return CNN3 (Table III): three layers of convolution, maxout and overlapping pooling, softmax, with dropout.
 
-    Weights start from U(-0.005, 0.005), as in the recipe that `cnn3_recipe` completes.
+    Weights start from U(-0.005, 0.005), as in the recipe that `minicnn.recipes.maxout` completes.
 
     Parameters
     ----------
@@ -109,25 +108,6 @@ def cnn3(n_classes: int = 121, seed: int = 0, input_shape: Shape = (1, 28, 28), 
         for stage in stages[1:]:
             stage.insert(0, Dropout(0.5))
     return Network(stages, input_shape, seed, dtype, fuse, name="cnn3")
-
-
-def cnn3_recipe(net: Network) -> dict[str, Any]:
-    """Return the arguments of `minicnn.training.fit` that train `cnn3` as its authors trained theirs on MNIST.
-
-    Batches of 128; rate 0.05, divided by 1.00004 at every step down to 1e-6; momentum from 0.5 to 0.7 over 250
-    epochs; filters of the first layer held to norm 0.9, all others to 1.9365; stop when the validation error has not
-    fallen for 100 epochs (I. Goodfellow et al., Maxout Networks, ICML 2013, and the scripts published with Pylearn2).
-
-    Examples
-    --------
-    >>> sorted(cnn3_recipe(cnn3()))
-    ['batch_size', 'constraints', 'optimizer', 'patience']
-    """
-    first, *rest = [p for p in net.parameters() if p.value.ndim > 1]
-    optimizer = SGD(net.parameters(), lr=schedules.Exponential(0.05, 1 / 1.00004, floor=1e-6),
-                    momentum=schedules.Linear(0.5, 0.7, epochs=250))
-    return {"batch_size": 128, "optimizer": optimizer, "patience": 100,
-            "constraints": [MaxNorm([first], 0.9), MaxNorm(rest, 1.9365)]}
 
 
 MODELS = {"cnn1": cnn1, "cnn2": cnn2, "cnn3": cnn3}

@@ -76,8 +76,7 @@ def fit(net: Network, train: Any, valid: Any, epochs: int = 25, optimizer: SGD |
     epochs : int
         Passes over `train` in the whole run, those done before a resume included.
     optimizer : SGD, optional
-        By default that of `minicnn.recipes.standard`. Its rate falls to 0 over these `epochs`, so such
-        a run can only be continued with the number of epochs it was begun with.
+        By default that of the network's recipe, see `minicnn.recipes`.
     constraints : sequence of objects with ``apply()``, optional
         Applied after each step. By default that recipe's max-norm, or none if an `optimizer` is given.
     batch_size : int
@@ -164,8 +163,7 @@ class _Run:
         self.images, self.labels = checked_arrays(net, train, "train")
         self.valid = checked_arrays(net, valid, "valid")
         if optimizer is None:
-            steps = epochs * math.ceil(len(self.images) / batch_size)
-            optimizer, usual = recipes.standard(net, steps)
+            optimizer, usual, _ = recipes.default(net)
             constraints = usual if constraints is None else constraints
         if {id(p) for p in optimizer.parameters} - {id(p) for p in net.parameters()}:
             raise ValueError(f"the optimizer has parameters that are not those of network {net.name!r}: "

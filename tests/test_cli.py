@@ -127,7 +127,7 @@ def test_resuming_with_other_settings_is_refused_and_changes_nothing(capsys, tra
         status, _, err = run(capsys, "train", "cnn1", *DATA, "--epochs", "2", "--seed", "5", "--out", trained,
                              *change)
         assert status == 2 and err.count("\n") == 1 and message in err
-    assert {p.name: p.read_bytes() for p in trained.iterdir()} == before
+        assert {p.name: p.read_bytes() for p in trained.iterdir()} == before
 
 
 def test_evaluate_uses_the_split_of_the_run(capsys, trained):
@@ -209,10 +209,10 @@ def recipe_of(monkeypatch, *arguments):
 
 
 @pytest.mark.parametrize(("arguments", "lr", "momentum", "limits"), [
-    (["cnn1", "--epochs", "3"], f"Linear(start={recipes.LR}, stop=0.0, steps=6, epochs=None)",
+    (["cnn1", "--epochs", "3"], f"Exponential(start={recipes.LR}, factor={recipes.DECAY}, floor=0.0, per='epoch')",
      f"Constant(value={recipes.MOMENTUM})", [recipes.MAX_NORM]),
     (["cnn1", "--epochs", "3", "--lr", "0.1", "--momentum", "0.5", "--max-norm", "2"],
-     "Linear(start=0.1, stop=0.0, steps=6, epochs=None)", "Constant(value=0.5)", [2.0]),
+     f"Exponential(start=0.1, factor={recipes.DECAY}, floor=0.0, per='epoch')", "Constant(value=0.5)", [2.0]),
     (["cnn3"], f"Exponential(start=0.05, factor={1 / 1.00004}, floor=1e-06, per='step')",
      "Linear(start=0.5, stop=0.7, steps=None, epochs=250)", [0.9, 1.9365]),
     (["cnn3", "--lr", "0.02", "--momentum", "0.6", "--max-norm", "1"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minicnn import models
+from minicnn import models, recipes
 from minicnn.layers import Dropout
 
 PRINTED = {  # PAPER: Tables I, II, III
@@ -53,18 +53,16 @@ def test_cnn3_starts_within_the_limits_of_its_recipe():
 
 
 def test_cnn3_recipe_is_the_published_one():
-    recipe = models.cnn3_recipe(models.cnn3())
-    optimizer = recipe["optimizer"]
+    optimizer, (first, rest), patience = recipes.default(models.cnn3())
     assert optimizer.rates() == (0.05, 0.5)
     optimizer.steps, optimizer.epoch = 25_000, 125
     assert optimizer.rates() == (pytest.approx(0.05 / 1.00004**25_000), pytest.approx(0.6))
     optimizer.steps, optimizer.epoch = 10_000_000, 1000
     assert optimizer.rates() == (1e-6, pytest.approx(0.7))
-    first, rest = recipe["constraints"]
     assert (first.limit, rest.limit) == (0.9, 1.9365)
     assert [p.name for p in first.parameters] == ["stage1.conv2d.w"]
     assert [p.name for p in rest.parameters] == ["stage2.conv2d.w", "stage3.conv2d.w", "stage4.linear.w"]
-    assert (recipe["batch_size"], recipe["patience"]) == (128, 100)
+    assert patience == 100
 
 
 @pytest.mark.parametrize("name", PRINTED)

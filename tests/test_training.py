@@ -520,7 +520,7 @@ def test_patience_counts_epochs_since_the_best(tmp_path):
 def test_default_recipe(tmp_path):
     fit(make_net(), TRAIN, VALID, epochs=2, batch_size=16, checkpoint_dir=tmp_path, progress=False)
     settings = header_of(tmp_path / "state.npz")["settings"]
-    assert settings["optimizer"]["lr"] == repr(schedules.Linear(recipes.LR, 0.0, steps=10))
+    assert settings["optimizer"]["lr"] == repr(schedules.Exponential(recipes.LR, recipes.DECAY, per="epoch"))
     assert settings["optimizer"]["momentum"] == f"Constant(value={recipes.MOMENTUM})"
     assert settings["constraints"] == [
         f"MaxNorm(limit={recipes.MAX_NORM}, parameters=['stage1.conv2d.w', 'stage2.linear.w'])"]

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
+from threadpoolctl import threadpool_limits
 
 from . import synthetic_body, synthetic_draw
 from .dataset import Dataset
@@ -202,7 +203,8 @@ def load(size: int = 28, n_images: int = N_IMAGES, n_classes: int = MAX_CLASSES,
         for index, image in zip(indices, _drawn(tree.traits[classes[indices]], seed, indices)):
             images[index, 0] = from_bytes(255 - image, size)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    # Resizing is two small matrix products: BLAS threads of their own would only disturb those of the pool.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(fill, range(0, n_images, _BLOCK)))
     source: dict[str, Any] = {"spec": "synthetic", "size": size, "n_images": n_images, "n_classes": n_classes,
                               "seed": seed}

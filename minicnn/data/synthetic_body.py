@@ -22,7 +22,7 @@ from scipy.special import expit, logit
 
 from . import synthetic_draw as ink
 
-WITHIN = 0.53     # individual variation as a share of the drift between classes: the difficulty of the set
+WITHIN = 0.55     # individual variation as a share of the drift between classes: the difficulty of the set
 SHARPNESS = 8.0   # of the softmax over body plans
 SAMPLES = 128     # of a profile along the body
 SIDES = (31, 200)  # longest side in pixels: from the smallest of PlanktonSet 1.0 to its 95th percentile
