@@ -1,6 +1,12 @@
 """What every test shares: reproducible hypothesis runs, and torch where it is installed."""
 from __future__ import annotations
 
+import os
+
+# Idle OpenMP threads spin by default, which is fast on a quiet machine; on a busy one, such as a CI worker, each
+# small parallel kernel then waits for a time slice. Must be set before Numba starts its threads.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import hypothesis
 import pytest
 
