@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN = .venv/bin
 OUT ?= runs/reproduce
+# Kernels also run as plain Python: it is where a debugger can follow them, and where their lines are counted.
+INTERPRETED = tests/kernels tests/ops/test_golden.py tests/test_optim.py tests/data/test_synthetic_draw.py
 
 .PHONY: reproduce test lint coverage clean
 
@@ -15,7 +17,7 @@ reproduce: .venv/installed  ## train CNN1 on the embedded plankton, print its te
 
 test: lint  ## everything that CI runs
 	$(BIN)/python -m pytest
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/kernels tests/ops/test_golden.py
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(INTERPRETED)
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -24,7 +26,7 @@ lint: .venv/installed
 coverage: .venv/installed  ## branch coverage of minicnn; kernels are interpreted, so that their lines count
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest --cov --cov-report=
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --cov --cov-append --cov-report=term --cov-fail-under=95 tests/kernels tests/ops tests/test_optim.py
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --cov --cov-append --cov-report=term --cov-fail-under=95 $(INTERPRETED)
 
 clean:  ## remove the environment and everything compiled
 	rm -rf .venv *.egg-info .coverage* .hypothesis .pytest_cache .mypy_cache .ruff_cache

@@ -221,3 +221,34 @@ def test_summary_names_stride_padding_and_backend():
     assert "6 3x3 filters, pad 1" in text and "5 2x2 filters, stride 2" in text
     assert "3x3, stride 2, pad 1" in text and "8 3x2 filters, 2 pieces" in text and "drop 0.3" in text
     assert text.endswith("backend numpy")
+
+
+def test_ten_steps_of_training_equal_those_of_torch(torch):
+    """The whole chain: forward, loss, backward, momentum, max-norm. In float64, so that chaos stays small."""
+    from minicnn.optim import SGD, MaxNorm
+
+    net = models.cnn1(n_classes=5, dtype=np.float64, seed=2)
+    optimizer, constraint = SGD(net.parameters(), lr=0.1, momentum=0.9), MaxNorm(net.parameters(), 1.0)
+    tensors = [torch.tensor(p.value, requires_grad=True) for p in net.parameters()]
+    theirs = torch.optim.SGD(tensors, lr=0.1, momentum=0.9)
+    f = torch.nn.functional
+    for _ in range(10):
+        x, labels = RNG.random((8, 1, 28, 28)), RNG.integers(0, 5, 8)
+        loss, cache = ops.softmax_cross_entropy(net.forward(x, training=True), labels)
+        net.backward(ops.softmax_cross_entropy_backward(cache))
+        optimizer.step()
+        constraint.apply()
+
+        h, (w1, b1, w2, b2, w3, b3, w4, b4, w5, b5) = torch.tensor(x), tensors
+        for w, b, pad in ((w1, b1, 0), (w2, b2, 0), (w3, b3, 1)):
+            h = f.max_pool2d(f.relu(f.conv2d(h, w, b, padding=pad)), 2)
+        expected = f.cross_entropy(f.linear(f.relu(f.linear(h.flatten(1), w4, b4)), w5, b5), torch.tensor(labels))
+        theirs.zero_grad()
+        expected.backward()
+        theirs.step()
+        with torch.no_grad():
+            for w in (w1, w2, w3, w4, w5):
+                w /= w.flatten(1).norm(dim=1).clamp_min(1).view(-1, *[1] * (w.dim() - 1))
+        assert loss == pytest.approx(expected.item(), rel=1e-8)
+    for p, tensor in zip(net.parameters(), tensors):
+        np.testing.assert_allclose(p.value, tensor.detach().numpy(), rtol=1e-6, atol=1e-9)

@@ -133,7 +133,8 @@ def one_step(case, threads):
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
 
 
-@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one processor: there is one number of threads")
+@pytest.mark.skipif(numba.config.DISABLE_JIT or numba.config.NUMBA_NUM_THREADS < 2,
+                    reason="interpreted, or one processor: there is one number of threads")
 @pytest.mark.parametrize("pooled", [True, False])
 @pytest.mark.parametrize("C", [1, 20])
 def test_the_number_of_threads_does_not_change_a_bit(C, pooled):
@@ -143,6 +144,7 @@ def test_the_number_of_threads_does_not_change_a_bit(C, pooled):
         assert one.tobytes() == many.tobytes()
 
 
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="interpreted: there are no parallel regions")
 def test_several_python_threads_may_call_at_once():
     """Without the lock of `parallel_region`, Numba's workqueue layer aborts the process here."""
     case = (16, 3), (9, 9), 8, (3, 3), Geometry((1, 1), (0, 0), 1, True, (2, 2), (2, 2), (0, 0), False), 1
