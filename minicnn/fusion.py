@@ -51,9 +51,10 @@ class FusedLayer(Layer):
 
     def backward(self, dy: Any, input_gradient: bool = True) -> Any:
         """Write the gradients of w and b; return dx (N, H, W, C), or None where `input_gradient` is False."""
-        from minicnn.kernels import numba_fused
+        from minicnn.kernels import numba_winners
 
-        dx, self.conv.w.grad[...], self.conv.b.grad[...] = numba_fused.backward(dy, self.take_cache(), input_gradient)
+        dx, dw, db = numba_winners.backward(dy, self.take_cache(), input_gradient)
+        self.conv.w.grad[...], self.conv.b.grad[...] = dw, db
         return dx
 
 

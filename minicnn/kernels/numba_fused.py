@@ -14,7 +14,7 @@ The byte is also what makes the backward pass fast: see `numba_winners`. Images 
 """
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import get_num_threads, njit, prange
@@ -147,23 +147,3 @@ def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, geometry: Geometry) -> 
                  y, winners, OH, OW, pieces, int(geometry.relu), geometry.window, geometry.pool_stride,
                  geometry.pool_pad, group, get_num_threads(), lanes_of(x.dtype))
     return y, FusedCache(xp, w, winners, geometry, (H, W))
-
-
-def backward(dy: np.ndarray, cache: FusedCache, need_dx: bool = True) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Return (dx, dw, db) for the gradient dy (N, PH, PW, F/pieces); dx is None where it is not needed.
-
-    A pooled layer goes over the winners. Two cases are denser than that pays for: a layer that is not pooled, and the
-    dw of a first layer with one channel, whose rows of KW*C numbers do not fill a register.
-    """
-    from minicnn.kernels import numba_winners as winners  # it needs this module's Geometry
-
-    dy = np.ascontiguousarray(dy)
-    w, pooled = cache.w, cache.geometry.pooled
-    dx = None
-    if need_dx:
-        dx = winners.input_gradient(dy, cache) if pooled else winners.dense_input_gradient(dy, cache)
-    if pooled and w.shape[1] * w.shape[3] >= lanes_of(w.dtype):
-        dw, db = winners.weight_gradient(dy, cache)
-    else:
-        dw, db = winners.dense_weight_gradient(dy, cache)
-    return dx, dw, db

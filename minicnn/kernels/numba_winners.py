@@ -17,6 +17,8 @@ tiles of `numba_conv`. Images are channels last, (N, H, W, C).
 """
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import get_num_threads, njit, prange
 
@@ -237,3 +239,21 @@ def dense_weight_gradient(dy: np.ndarray, cache: FusedCache) -> tuple[np.ndarray
         _dense_weight_gradient(x, dy, winners, taps, dw, db, OH, OW, Fp, g.stride, g.pieces, steps + piece,
                                g.pool_stride, g.pool_pad, g.pooled, lanes_of(x.dtype))
     return numba_conv.unpack_weights(dw, w.shape), db.sum(axis=0)[:F]
+
+
+def backward(dy: np.ndarray, cache: FusedCache, need_dx: bool = True) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Return (dx, dw, db) for the gradient dy (N, PH, PW, F/pieces); dx is None where it is not needed.
+
+    A pooled layer goes over the winners. Two cases are denser than that pays for: a layer that is not pooled, and the
+    dw of a first layer with one channel, whose rows of KW*C numbers do not fill a register.
+    """
+    dy = np.ascontiguousarray(dy)
+    w, pooled = cache.w, cache.geometry.pooled
+    dx = None
+    if need_dx:
+        dx = input_gradient(dy, cache) if pooled else dense_input_gradient(dy, cache)
+    if pooled and w.shape[1] * w.shape[3] >= lanes_of(w.dtype):
+        dw, db = weight_gradient(dy, cache)
+    else:
+        dw, db = dense_weight_gradient(dy, cache)
+    return dx, dw, db

@@ -74,7 +74,7 @@ def test_output_and_gradients_are_those_of_torch(torch, dtype, tolerance, case):
     expected.backward(torch.tensor(dy))
 
     y, cache = numba_fused.forward(x, w, b, case[4])
-    gradients = numba_fused.backward(dy, cache)
+    gradients = numba_winners.backward(dy, cache)
 
     assert_close(y, expected, "y", tolerance)
     for name, ours, theirs in zip(("dx", "dw", "db"), gradients, (tensors[0].grad.permute(0, 2, 3, 1),
@@ -104,7 +104,7 @@ def test_ties_go_to_the_first_maximum_and_zeros_of_relu_to_nobody():
     y, cache = numba_fused.forward(image, np.ones((1, 1, 1, 1), np.float32), np.zeros(1, np.float32), g)
     assert y.ravel().tolist() == [5, 0]
     assert cache.winners.ravel().tolist() == [0, DEAD]
-    dx, dw, db = numba_fused.backward(np.array([3, 7], np.float32).reshape(y.shape), cache)
+    dx, dw, db = numba_winners.backward(np.array([3, 7], np.float32).reshape(y.shape), cache)
     assert dx.ravel().tolist() == [3, 0, 0, 0, 0, 0, 0, 0]
     assert (dw.ravel().tolist(), db.tolist()) == ([15], [3])
 
@@ -128,7 +128,7 @@ def one_step(case, threads):
     try:
         x, w, b, rng = batch(case, "float32")
         y, cache = numba_fused.forward(x, w, b, case[4])
-        return [y, *numba_fused.backward(rng.standard_normal(y.shape, dtype=np.float32), cache)]
+        return [y, *numba_winners.backward(rng.standard_normal(y.shape, dtype=np.float32), cache)]
     finally:
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
 
