@@ -145,7 +145,8 @@ def _add_data(parser: argparse.ArgumentParser, size: bool = True) -> None:
         parser.add_argument("--size", type=_positive, metavar="PIXELS",
                             help="height and width of an image (default: cnn2 40, others 28)")
     parser.add_argument("--skip-bad", action="store_true", help="leave out image files that cannot be read")
-    parser.add_argument("--cache-dir", metavar="DIR", help="keep decoded images there for the next run")
+    parser.add_argument("--cache-dir", metavar="DIR",
+                        help="keep decoded images there (default when training: a folder beside the run's files)")
     parser.add_argument("--backend", choices=BACKENDS, help="default: numba, or $MINICNN_BACKEND")
 
 

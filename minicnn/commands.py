@@ -106,8 +106,8 @@ def _model(options: argparse.Namespace) -> Any:
 
 
 def _load_splits(options: argparse.Namespace, size: Any) -> Parts:
-    return data.load_splits(options.data, size, options.counts, options.seed, options.skip_bad,
-                            options.cache_dir)
+    cache = options.cache_dir or (Path(options.out) / "cache" if "out" in options else None)
+    return data.load_splits(options.data, size, options.counts, options.seed, options.skip_bad, cache)
 
 
 def _recipe(options: argparse.Namespace, net: Network) -> recipes.Recipe:

@@ -263,3 +263,18 @@ def test_a_real_ctrl_c_in_a_real_process(tmp_path):
     assert state.epoch >= 1
     assert checkpoint.load(tmp_path / f"epoch-{state.epoch:03d}.npz").n_classes == 4
     assert not list(tmp_path.glob(".*"))
+
+
+def test_decoded_images_are_kept_beside_the_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for k in range(60):
+        file = tmp_path / "pictures" / f"class{k % 2}" / f"{k}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (30, 30), dtype=np.uint8)).save(file)
+    command = ["train", "cnn1", "--data", "folder:pictures", "--epochs", "1", "--out", "out"]
+    assert main(command) == 0
+    kept = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "out" / "cache").iterdir()}
+    assert kept
+    assert main([*command[:-3], "2", "--out", "out"]) == 0  # a longer run: the same images, read from there
+    assert {file.name: file.stat().st_mtime_ns for file in (tmp_path / "out" / "cache").iterdir()} == kept

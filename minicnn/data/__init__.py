@@ -30,7 +30,7 @@ SPECS = ("synthetic", "plankton:PATH", "folder:PATH", "mnist:PATH", "fashion-mni
 _SYNTHETIC_OPTIONS = {"n": "n_images", "classes": "n_classes", "seed": "seed"}
 
 
-def load(spec: str, size: int = 28, part: str | None = None, skip_bad: bool = False,
+def load(spec: str, size: int | tuple[int, int] = 28, part: str | None = None, skip_bad: bool = False,
          cache_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Load a data set.
 
@@ -38,8 +38,8 @@ def load(spec: str, size: int = 28, part: str | None = None, skip_bad: bool = Fa
     ----------
     spec : str
         Which set, and where: see the table on top of this page.
-    size : int
-        Height and width: images are brought to this size by area averaging.
+    size : int or (int, int)
+        Height and width in pixels: images are brought to this size by area averaging.
     part : "train" or "test", optional
         One published part, of the sets that have them: the MNIST and CIFAR families, and class folders below
         ``train`` and ``test``. None: all images.
@@ -84,7 +84,7 @@ def load(spec: str, size: int = 28, part: str | None = None, skip_bad: bool = Fa
                       cache_dir=cache_dir)
 
 
-def load_splits(spec: str, size: int = 28, counts: Sequence[int] | None = None, seed: int = 0,
+def load_splits(spec: str, size: int | tuple[int, int] = 28, counts: Sequence[int] | None = None, seed: int = 0,
                 skip_bad: bool = False,
                 cache_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset, Dataset, Dataset]:
     """Load a data set as training, validation and test images.

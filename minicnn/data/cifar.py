@@ -50,7 +50,7 @@ _VERSIONS = {
 _PIXELS = 3 * 32 * 32
 
 
-def load(path: str | os.PathLike[str], size: int = 32, *, classes: int = 10, part: str | None = None,
+def load(path: str | os.PathLike[str], size: int | tuple[int, int] = 32, *, classes: int = 10, part: str | None = None,
          skip_bad: bool = False, cache_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Load CIFAR-10 or CIFAR-100.
 
@@ -59,7 +59,7 @@ def load(path: str | os.PathLike[str], size: int = 32, *, classes: int = 10, par
     path : path
         A published archive (binary or python version, ``.tar.gz``); a folder that holds one or is one
         unpacked; or class folders ``train/<class>/`` and ``test/<class>/``, in a directory or a zip.
-    size : int
+    size : int or (int, int)
         Height and width: images are area-averaged to this size unless they have it (32).
     classes : 10 or 100
         Which of the two sets.

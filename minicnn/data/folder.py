@@ -35,7 +35,7 @@ _BLOCK = 256  # images a thread takes at a time
 Classes = dict[str, list[str]]  # class name -> its image files, both sorted
 
 
-def load(path: str | os.PathLike[str], size: int = 28, *, part: str | None = None,
+def load(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, *, part: str | None = None,
          colour: bool = False, invert: bool = False, skip_bad: bool = False,
          cache_dir: str | os.PathLike[str] | None = None, name: str | None = None) -> Dataset:
     """Load images from class folders, resized by area averaging.
@@ -44,7 +44,7 @@ def load(path: str | os.PathLike[str], size: int = 28, *, part: str | None = Non
     ----------
     path : path
         Directory or zip file.
-    size : int
+    size : int or (int, int)
         Height and width: images are brought to this size; the aspect ratio is not kept.
     part : "train" or "test", optional
         One published part of a set that has them; None takes all images.

@@ -31,7 +31,7 @@ PARTS = {"train": "train", "test": "t10k"}  # part -> how its files begin
 _CHUNK = 2**20
 
 
-def load(path: str | os.PathLike[str], size: int = 28, *, part: str | None = None,
+def load(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, *, part: str | None = None,
          class_names: tuple[str, ...] = DIGITS, name: str = "mnist") -> Dataset:
     """Load a set of the MNIST family.
 
@@ -40,7 +40,7 @@ def load(path: str | os.PathLike[str], size: int = 28, *, part: str | None = Non
     path : path
         Folder with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte`` and the two ``t10k-`` files, each
         plain or with ``.gz``.
-    size : int
+    size : int or (int, int)
         Height and width: images are area-averaged to this size unless they have it (MNIST: 28).
     part : "train" or "test", optional
         One published part; None takes both, training images first.

@@ -20,7 +20,7 @@ from .dataset import Dataset
 ARCHIVE = "plankton_train.zip"
 
 
-def load(path: str | os.PathLike[str], size: int = 28, *, skip_bad: bool = False,
+def load(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, *, skip_bad: bool = False,
          cache_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Load the plankton images, or any set of dark objects on white in the same layout.
 
@@ -28,7 +28,7 @@ def load(path: str | os.PathLike[str], size: int = 28, *, skip_bad: bool = False
     ----------
     path : path
         The zip file, a folder with ``plankton_train.zip`` in it, or a directory of class folders.
-    size : int
+    size : int or (int, int)
         Height and width, the aspect ratio not kept: 28 for CNN1 and CNN3, 40 for CNN2.
     skip_bad, cache_dir
         See `minicnn.data.folder.load`.

@@ -26,6 +26,8 @@ import numpy as np
 from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
+from minicnn.backend import pair
+
 from . import synthetic_body, synthetic_draw
 from .dataset import Dataset
 from .resize import from_bytes
@@ -161,12 +163,13 @@ def _drawn(class_traits: np.ndarray, seed: int, indices: np.ndarray) -> Iterator
         yield image[int(top * H):H - int(bottom * H), int(left * W):W - int(right * W)]
 
 
-def load(size: int = 28, n_images: int = N_IMAGES, n_classes: int = MAX_CLASSES, seed: int = 0) -> Dataset:
+def load(size: int | tuple[int, int] = 28, n_images: int = N_IMAGES, n_classes: int = MAX_CLASSES,
+         seed: int = 0) -> Dataset:
     """Draw the data set and resize its images by area averaging.
 
     Parameters
     ----------
-    size : int
+    size : int or (int, int)
         Height and width of the images, in pixels.
     n_images : int
         At least `n_classes`.
@@ -178,8 +181,8 @@ def load(size: int = 28, n_images: int = N_IMAGES, n_classes: int = MAX_CLASSES,
     Returns
     -------
     Dataset
-        Inverted, so that the ground is 0 and ink is positive: float32 in [0, 1], shape (n_images, 1, size,
-        size).
+        Inverted, so that the ground is 0 and ink is positive: float32 in [0, 1], shape (n_images, 1, height,
+        width).
 
     Raises
     ------
@@ -192,16 +195,15 @@ def load(size: int = 28, n_images: int = N_IMAGES, n_classes: int = MAX_CLASSES,
     >>> plankton.images.shape, len(plankton.class_names)
     ((30, 1, 16, 16), 3)
     """
-    if size < 1:
-        raise ValueError(f"size={size}: expected at least 1 pixel")
+    height, width = pair(size, "size", 1)
     tree = phylogeny(n_classes, seed)
     classes = labels(n_images, n_classes, seed)
-    images = np.empty((n_images, 1, size, size), np.float32)
+    images = np.empty((n_images, 1, height, width), np.float32)
 
     def fill(start: int) -> None:
         indices = np.arange(start, min(start + _BLOCK, n_images))
         for index, image in zip(indices, _drawn(tree.traits[classes[indices]], seed, indices)):
-            images[index, 0] = from_bytes(255 - image, size)
+            images[index, 0] = from_bytes(255 - image, (height, width))
 
     # Resizing is two small matrix products: BLAS threads of their own would only disturb those of the pool.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:

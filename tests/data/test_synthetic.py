@@ -87,6 +87,7 @@ def test_small_sets_still_hold_every_class():
     ({"n_images": 5, "n_classes": 6}, "n_images=5, n_classes=6.*at least one image of each"),
     ({"seed": -1}, "seed=-1"),
     ({"size": 0}, "size=0"),
+    ({"size": 2.5}, "size=2.5"),
 ])
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -192,3 +193,7 @@ def test_relatives_share_genus_and_mostly_the_body_plan():
     same = plan[:, None] == plan[None, :]
     assert same[(ages > 0) & (ages < 0.2)].mean() > 0.75
     assert same[ages > 0.9].mean() < 0.35
+
+
+def test_a_height_and_a_width():
+    assert synthetic.load(size=(6, 9), n_images=4, n_classes=2).images.shape == (4, 1, 6, 9)
