@@ -10,6 +10,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import hypothesis
 import pytest
 
+collect_ignore = ["ops/make_golden.py"]  # a script that needs torch, not a page with examples
+
 # derandomize: the same examples in every run and for every parameter of a test, so a red test stays red until
 # it is mended. No deadline: the first example of a test pays for Numba's compilation.
 hypothesis.settings.register_profile("minicnn", derandomize=True, deadline=None)
