@@ -11,7 +11,7 @@ accumulator around every multiply-add. These three do not::
 Each comes as a Python function that is its meaning, which also runs when NUMBA_DISABLE_JIT is set, and as the LLVM
 instructions for the same. All take flat arrays and positions counted in elements; none checks bounds.
 
-A vector holds 64 bytes where the processor has AVX-512, else 32. Numba does not see that compiled kernels which use
+A vector holds 64 bytes where Numba compiles for AVX-512, else 32. Numba does not see that compiled kernels which use
 this file depend on it: delete ``__pycache__`` after an edit.
 """
 from __future__ import annotations
@@ -27,7 +27,8 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-WIDE = bool(llvmlite.binding.get_host_cpu_features().get("avx512f", False))
+_FEATURES = config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()  # type: ignore[attr-defined]
+WIDE = "+avx512f" in _FEATURES.split(",")
 VECTOR_BYTES = 64 if WIDE else 32
 ROWS = 8 if WIDE else 4  # of a tile: 8 x 3 accumulators of 32 registers, or 4 x 3 of 16
 _INT = ir.IntType(64)

@@ -1,6 +1,11 @@
 """The loops in LLVM's language against their meaning in Python, the definition they carry beside them."""
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
+
 import numba
 import numpy as np
 import pytest
@@ -76,3 +81,17 @@ def test_max_rows(taps, relu, dtype):
     np.testing.assert_array_equal(results[0][0], results[1][0])
     np.testing.assert_array_equal(results[0][1], results[1][1])
     assert (results[0][1] == 255).any() == bool(relu)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="AVX2 is a feature of x86 processors")
+@pytest.mark.skipif(registers.VECTOR_BYTES == 32, reason="this process has vectors of 32 bytes already")
+def test_vectors_of_a_processor_without_avx512(tmp_path):
+    """The tests of this page again, in a process that compiles for a processor with AVX2 only."""
+    environment = {**os.environ, "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi2",
+                   "NUMBA_CACHE_DIR": str(tmp_path)}
+    code = "from minicnn.kernels import numba_registers as r; assert (r.VECTOR_BYTES, r.ROWS) == (32, 4)"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    again = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", __file__], env=environment,
+                           capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout
+    assert " passed" in again.stdout.splitlines()[-1]
