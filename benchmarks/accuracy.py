@@ -49,14 +49,14 @@ def train_torch(net: Any, parts: Any, epochs: int, seed: int) -> dict[str, float
     sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     (images, labels), *held_out = [(torch.tensor(part.images), torch.tensor(part.labels)) for part in parts]
 
-    def accuracy(x: Any, y: Any) -> float:
+    def accuracy_and_loss(x: Any, y: Any) -> tuple[float, float]:
         model.eval()
         with torch.no_grad():
-            correct = sum(int((model(x[k:k + 256]).argmax(1) == y[k:k + 256]).sum()) for k in range(0, len(x), 256))
-        return correct / len(x)
+            logits = torch.cat([model(batch) for batch in x.split(256)])
+        return float((logits.argmax(1) == y).float().mean()), float(torch.nn.functional.cross_entropy(logits, y))
 
     order = np.random.Generator(np.random.PCG64(seed))
-    best = {"valid": -1.0}
+    best, best_loss = {"valid": -1.0}, math.inf
     begin = time.perf_counter()
     for epoch in range(epochs):
         model.train()
@@ -72,13 +72,13 @@ def train_torch(net: Any, parts: Any, epochs: int, seed: int) -> dict[str, float
             for constraint in constraints:
                 for parameter in constraint.parameters:
                     limit_norms(model.weights[place[parameter.name]], constraint.limit)
-        valid = accuracy(*held_out[0])
-        if valid > best["valid"]:
+        valid, loss = accuracy_and_loss(*held_out[0])
+        if (valid, -loss) > (best["valid"], -best_loss):  # as `History.best`: of equal accuracies the smaller loss
             weights = {name: value.clone() for name, value in model.state_dict().items()}
-            best = {"valid": valid, "best_epoch": epoch + 1}
+            best, best_loss = {"valid": valid, "best_epoch": epoch + 1}, loss
     best["seconds"] = time.perf_counter() - begin
     model.load_state_dict(weights)
-    return {**best, "test": accuracy(*held_out[1])}
+    return {**best, "test": accuracy_and_loss(*held_out[1])[0]}
 
 
 def main() -> None:

@@ -39,19 +39,8 @@ def default(net: Network) -> Recipe:
     return maxout(net) if net.name == "cnn3" else standard(net)
 
 
-def standard(net: Network, lr: float = LR, momentum: float = MOMENTUM, max_norm: float = MAX_NORM) -> Recipe:
+def standard(net: Network) -> Recipe:
     """Return the recipe of CNN1 and CNN2: the rate falls by 12 % an epoch, all filters are held to one norm.
-
-    Parameters
-    ----------
-    net : Network
-        The network to train.
-    lr : float
-        Learning rate of the first epoch.
-    momentum : float
-        Momentum of all updates.
-    max_norm : float
-        Largest L2 norm of the incoming weights of one unit.
 
     Examples
     --------
@@ -60,8 +49,8 @@ def standard(net: Network, lr: float = LR, momentum: float = MOMENTUM, max_norm:
     >>> recipe.optimizer.momentum, len(recipe.constraints)
     (Constant(value=0.9), 1)
     """
-    optimizer = SGD(net.parameters(), Exponential(lr, DECAY, per="epoch"), momentum)
-    return Recipe(optimizer, [MaxNorm(net.parameters(), max_norm)])
+    optimizer = SGD(net.parameters(), Exponential(LR, DECAY, per="epoch"), MOMENTUM)
+    return Recipe(optimizer, [MaxNorm(net.parameters(), MAX_NORM)])
 
 
 def maxout(net: Network) -> Recipe:

@@ -10,6 +10,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import hypothesis
 import pytest
 
+import minicnn
+
 collect_ignore = ["ops/make_golden.py"]  # a script that needs torch, not a page with examples
 
 # derandomize: the same examples in every run and for every parameter of a test, so a red test stays red until
@@ -25,3 +27,10 @@ def torch():
                                                  "tests/ops/golden holds some of its answers")
     module.set_num_threads(1)  # on arrays this small, waking threads takes longer than the work
     return module
+
+
+@pytest.fixture
+def numpy_backend():
+    """The readable code: tests of what surrounds the kernels neither wait for a compiler nor depend on one."""
+    with minicnn.use_backend("numpy"):
+        yield

@@ -12,7 +12,6 @@ import zipfile
 import numpy as np
 import pytest
 
-import minicnn
 from minicnn import npz
 from minicnn.checkpoint import (
     NETWORK_FORMAT,
@@ -27,11 +26,7 @@ from minicnn.checkpoint import (
 from minicnn.layers import Conv2d, Dropout, Flatten, Linear, Maxout, MaxPool2d, ReLU
 from minicnn.network import Network
 
-
-@pytest.fixture(autouse=True)
-def _numpy_backend():
-    with minicnn.use_backend("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("numpy_backend")
 
 
 def make_net(seed=0, classes=3, dtype=np.float32):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import minicnn
 from minicnn import evaluation
 from minicnn.history import History
 from minicnn.layers import Flatten, Linear
@@ -15,11 +14,7 @@ from minicnn.network import Network
 
 from .runs import run
 
-
-@pytest.fixture(autouse=True)
-def _numpy_backend():
-    with minicnn.use_backend("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("numpy_backend")
 
 
 # Evaluation and history files

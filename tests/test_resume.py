@@ -23,11 +23,7 @@ from .runs import (
     run,
 )
 
-
-@pytest.fixture(autouse=True)
-def _numpy_backend():
-    with minicnn.use_backend("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("numpy_backend")
 
 
 # Exact resume
