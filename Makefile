@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN = .venv/bin
 OUT ?= runs/reproduce
 # Kernels also run as plain Python: it is where a debugger can follow them, and where their lines are counted.
-INTERPRETED = tests/kernels tests/ops/test_golden.py tests/test_optim.py tests/data/test_synthetic_draw.py
+INTERPRETED = tests/kernels tests/ops/test_golden.py tests/test_optim.py tests/data/test_synthetic_draw.py \
+	tests/classifiers/forest/test_numba_grow.py tests/classifiers/forest/test_numba_predict.py \
+	tests/classifiers/forest/test_binning.py tests/classifiers/forest/test_growing.py
 
 .PHONY: reproduce test lint coverage clean
 
@@ -30,4 +32,4 @@ coverage: .venv/installed  ## branch coverage of minicnn; kernels are interprete
 
 clean:  ## remove the environment and everything compiled
 	rm -rf .venv *.egg-info .coverage* .hypothesis .pytest_cache .mypy_cache .ruff_cache
-	find minicnn tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find minicnn classifiers tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
