@@ -11,24 +11,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pickle
-import platform
-import resource
 import statistics
-import subprocess
-import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import problems
+from benchmarks.harness import PeakMemory, Rounds, add_options, measure, median, print_machine, ratio
 
 ROUNDS = {"layer3": 5, "layer2": 3, "layer1": 3, "pixels": 5, "copepods": 5, "mnist": 5}
 SAMPLES = (5_000, 20_000, 50_000, 100_000, 200_000)     # with 64 features and 100 classes
 CLASSES = (2, 10, 100, 1_000)                           # with 20,000 samples of 64 features
+MODULE = "benchmarks.bench_forest"
 LIBRARIES = ("minicnn", "scikit-learn")
 
 
@@ -41,24 +39,17 @@ def estimator(library: str, trees: int, jobs: int, seed: int) -> Any:
     return Peer(trees, n_jobs=jobs, random_state=seed)
 
 
-def peak_memory() -> int:
-    """Return the most memory that this process has had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def child(task: dict[str, Any], folder: Path) -> None:
     """Fit one forest, and print what there is to know of it as JSON."""
     X, y, X_test, y_test = problems.read(folder, task["problem"])
     warm = estimator(task["library"], 2, 1, 0).fit(X[:200], y[:200])        # loads what was compiled
     warm.predict_proba(X_test[:20])
     forest = estimator(task["library"], task["trees"], task["jobs"], task["seed"])
-    if task.get("oob"):
-        forest.set_params(oob_score=True)
-    before = peak_memory()
-    start = time.perf_counter()
-    forest.fit(X, y)
-    fit = time.perf_counter() - start
-    result = {**task, "fit": fit, "peak": peak_memory() - before}
+    with PeakMemory() as peak:
+        start = time.perf_counter()
+        forest.fit(X, y)
+        fit = time.perf_counter() - start
+    result = {**task, "fit": fit, "peak": peak.bytes}
     rows = X_test[:3800]
     times = []
     for _ in range(3):
@@ -68,52 +59,27 @@ def child(task: dict[str, Any], folder: Path) -> None:
     result |= {"predict": statistics.median(times), "accuracy": float(np.mean(found == y_test[:3800])),
                "depth": float(np.mean([getattr(tree, "tree_", tree).max_depth for tree in forest.estimators_[:10]])),
                "nodes": int(sum(getattr(tree, "tree_", tree).node_count for tree in forest.estimators_)),
-               "importances": forest.feature_importances_.tolist(), "oob": getattr(forest, "oob_score_", None)}
+               "importances": forest.feature_importances_.tolist()}
     if len(X_test) > 3800:
         result["accuracy"] = float(np.mean(forest.predict(X_test) == y_test))
-    if task.get("sizes"):
+    if task["seed"] == 0 and "made" not in task["problem"]:
         result["pickled"] = len(pickle.dumps(forest))
         result["in_memory"] = forest.ensemble_.nbytes if task["library"] == "minicnn" else \
             sum(tree.tree_.__getstate__()["nodes"].nbytes + tree.tree_.value.nbytes for tree in forest.estimators_)
+    if task["library"] == "minicnn" and "made" not in task["problem"]:
+        with warnings.catch_warnings(action="ignore"):      # that there are no trees to add
+            result["oob"] = forest.set_params(oob_score=True, warm_start=True).fit(X, y).oob_score_
     print(json.dumps(result))
 
 
-def measure(task: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    """Return the result of `task` from the file of results, or run it in a process of its own and add it there."""
-    for line in options.out.read_text().splitlines() if options.out.exists() else []:
-        done = json.loads(line)
-        if all(done.get(key) == value for key, value in task.items()):
-            return done
-    command = [sys.executable, "-m", "benchmarks.bench_forest", "--folder", str(options.folder), "--child",
-               json.dumps(task)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    result = json.loads(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE,
-                                       text=True).stdout)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(options.out, "a") as file:
-        file.write(json.dumps(result) + "\n")
-    print(f"  {task['problem']:<16}{task['library']:<14}seed {task['seed']}  fit {result['fit']:.1f} s",
-          file=sys.stderr)
-    return result
-
-
-def pairs(problem: str, rounds: int, options: argparse.Namespace, **extra: Any) -> list[list[dict[str, Any]]]:
+def pairs(problem: str, options: argparse.Namespace) -> Rounds:
     """Return the results of both libraries, round by round."""
-    return [[measure({"problem": problem, "library": library, "trees": options.trees, "jobs": 2, "seed": seed, **extra},
-                     options) for library in LIBRARIES] for seed in range(rounds)]
+    task = {"problem": problem, "trees": options.trees, "jobs": 2}
+    return [[measure(MODULE, {**task, "library": library, "seed": seed}, options) for library in LIBRARIES]
+            for seed in range(ROUNDS[problem])]
 
 
-def ratio(results: list[list[dict[str, Any]]], key: str) -> str:
-    """Return theirs : ours as the median over rounds, with the extremes."""
-    ratios = sorted(theirs[key] / ours[key] for ours, theirs in results)
-    return f"{statistics.median(ratios):6.1f} ({ratios[0]:.1f}-{ratios[-1]:.1f})"
-
-
-def median(results: list[list[dict[str, Any]]], which: int, key: str) -> float:
-    return statistics.median(pair[which][key] for pair in results)
-
-
-def report_accuracy(problem: str, results: list[list[dict[str, Any]]]) -> None:
+def report_accuracy(problem: str, results: Rounds) -> None:
     """Print the accuracies of both, their difference in standard errors, and how alike the importances are."""
     from scipy.stats import spearmanr
 
@@ -126,22 +92,23 @@ def report_accuracy(problem: str, results: list[list[dict[str, Any]]]) -> None:
           f"{(ours.mean() - theirs.mean()) / error:+8.2f}{oob:9.4f}{one:9.3f}{rank:9.3f}")
 
 
-def report_speed(problem: str, results: list[list[dict[str, Any]]]) -> None:
+def report_speed(problem: str, results: Rounds) -> None:
     """Print times, memory and sizes of both, and the ratios of pairs."""
     print(f"{problem:<10}{median(results, 0, 'fit'):8.1f}{median(results, 1, 'fit'):8.1f}{ratio(results, 'fit'):>20}"
           f"{median(results, 0, 'predict'):8.3f}{median(results, 1, 'predict'):8.3f}{ratio(results, 'predict'):>20}"
           f"{median(results, 0, 'peak') / 1e6:9.0f}{median(results, 1, 'peak') / 1e6:9.0f}"
-          f"{ratio(results, 'pickled'):>20}{ratio(results, 'in_memory'):>20}")
+          f"{ratio(results, 'peak'):>18}"
+          f"{results[0][0]['in_memory'] / 1e6:9.0f}{results[0][1]['in_memory'] / results[0][0]['in_memory']:7.1f}"
+          f"{results[0][0]['pickled'] / 1e6:9.0f}{results[0][1]['pickled'] / results[0][0]['pickled']:7.1f}")
 
 
 def report_growth(options: argparse.Namespace) -> None:
     """Print the curves over samples and over classes."""
-    trees = {"trees": options.growth_trees}
-    print("\ntime of a fit in s, trees: " f"{options.growth_trees}\n{'samples':>9}{'classes':>9}{'minicnn':>10}"
+    print(f"\ntime of a fit of {options.growth_trees} trees in s\n{'samples':>9}{'classes':>9}{'minicnn':>10}"
           f"{'sklearn':>10}{'ratio':>8}{'per visit, ns':>15}{'sklearn':>10}   (a visit: a sample at a depth of a tree)")
     for N, K in [(N, 100) for N in SAMPLES] + [(20_000, K) for K in CLASSES]:
-        ours, theirs = (measure({"problem": f"made:{N}:64:{K}", "library": library, "jobs": 2, "seed": 0, **trees},
-                                options) for library in LIBRARIES)
+        task = {"problem": f"made:{N}:64:{K}", "jobs": 2, "seed": 0, "trees": options.growth_trees}
+        ours, theirs = (measure(MODULE, {**task, "library": library}, options) for library in LIBRARIES)
         visit = [r["fit"] / (N * 0.632 * r["depth"] * options.growth_trees) * 1e9 for r in (ours, theirs)]
         print(f"{N:>9}{K:>9}{ours['fit']:>10.2f}{theirs['fit']:>10.2f}{theirs['fit'] / ours['fit']:>8.1f}"
               f"{visit[0]:>15.1f}{visit[1]:>10.1f}")
@@ -150,32 +117,25 @@ def report_growth(options: argparse.Namespace) -> None:
 def main() -> None:
     """Measure what is not measured yet, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plankton", metavar="SPEC", help="such as plankton:PATH")
-    parser.add_argument("--mnist", metavar="SPEC", help="such as mnist:PATH")
     parser.add_argument("--problems", nargs="+", choices=problems.NAMES, default=list(problems.NAMES))
     parser.add_argument("--trees", type=int, default=400)
     parser.add_argument("--growth-trees", type=int, default=20, help="for the curves; 0: no curves")
-    parser.add_argument("--folder", type=Path, default=Path("runs/problems"))
-    parser.add_argument("--out", type=Path, default=Path("runs/bench_forest.jsonl"))
-    parser.add_argument("--child", help=argparse.SUPPRESS)
+    add_options(parser, "bench_forest")
     options = parser.parse_args()
     if options.child:
         child(json.loads(options.child), options.folder)
         return
-    import sklearn
-
-    print(f"scikit-learn {sklearn.__version__}, NumPy {np.__version__}, Python {platform.python_version()}, "
-          f"{os.cpu_count()} cores")
+    print_machine()
     problems.prepare(options.folder, options.plankton, options.mnist)
-    results = {name: pairs(name, ROUNDS[name], options, sizes=True, oob=True) for name in options.problems}
+    results = {name: pairs(name, options) for name in options.problems}
     print(f"\ntest accuracy, mean (std) over seeds; difference in standard errors; out-of-bag accuracy of minicnn; "
           f"rank correlation of importances, one forest and the mean of all\n{'problem':<10}{'minicnn':>17}"
           f"{'sklearn':>17}{'diff':>9}{'oob':>9}{'one':>9}{'all':>9}")
     for name, pair in results.items():
         report_accuracy(name, pair)
     print(f"\nmedians; ratios theirs : ours, median (min-max) over rounds\n{'problem':<10}{'fit, s':>8}{'sklearn':>8}"
-          f"{'ratio':>20}{'predict':>8}{'sklearn':>8}{'ratio':>20}{'peak, MB':>9}{'sklearn':>9}{'ratio pickled':>20}"
-          f"{'ratio in memory':>20}")
+          f"{'ratio':>20}{'predict':>8}{'sklearn':>8}{'ratio':>20}{'peak, MB':>9}{'sklearn':>9}{'ratio':>18}"
+          f"{'size, MB':>9}{'ratio':>7}{'file, MB':>9}{'ratio':>7}")
     for name, pair in results.items():
         report_speed(name, pair)
     if options.growth_trees:

@@ -14,7 +14,8 @@ from classifiers.archive import ArchiveError
 
 __all__ = ["describe", "require", "restore"]
 
-_NUMBERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+_NUMBERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+            "float16", "float32", "float64")
 _FIELDS = {"parameters", "labels", "n_features_in", "feature_names"}
 
 
@@ -51,9 +52,12 @@ def describe(estimator: Any, advice: dict[str, str] | None = None) -> dict[str, 
                                "only text and numbers. " + (advice or {}).get(name, f"Set {name} to one"))
         parameters[name] = value
     classes = estimator.classes_
+    if classes.dtype.kind not in "UO" and classes.dtype.name not in _NUMBERS:
+        raise ArchiveError(f"{type(estimator).__name__}: labels of dtype {classes.dtype} cannot be written to a file, "
+                           "which holds text, integers and floats up to 64 bits. Convert y and fit again")
     names = getattr(estimator, "feature_names_in_", None)
     return {"parameters": parameters, "n_features_in": estimator.n_features_in_,
-            "labels": {"dtype": classes.dtype.name if classes.dtype.kind in "biuf" else classes.dtype.kind,
+            "labels": {"dtype": classes.dtype.kind if classes.dtype.kind in "UO" else classes.dtype.name,
                        "values": classes.tolist()},
             "feature_names": None if names is None else [str(name) for name in names]}
 
@@ -120,8 +124,10 @@ def _labels(labels: Any, path: Any) -> np.ndarray:
         require(dtype in _NUMBERS and all(type(value) in (bool, int, float) for value in values), path,
                 f"labels are not numbers of dtype {dtype!r}")
         try:
-            classes = np.array(values, dtype=dtype)
-        except (OverflowError, ValueError) as error:
+            with np.errstate(all="ignore"):     # what overflows is not itself any more
+                classes = np.array(values, dtype=dtype)
+        except OverflowError as error:
             raise ArchiveError(f"{path}: labels do not fit dtype {dtype} ({error})") from error
+        require(classes.tolist() == values and np.isfinite(classes).all(), path, f"labels do not fit dtype {dtype}")
     require((classes[:-1] < classes[1:]).all(), path, "labels are not sorted, or one is there twice")
     return classes

@@ -106,12 +106,6 @@ def encode(columns, high, start, first, missing, codes):
             codes[first + f, i] = b
 
 
-def _sorted_block(X: Any, first: int, order: Any) -> tuple[Any, Any]:
-    """Return features `first` to `first` + BLOCK of the samples in `order`, a row each: as they are, and sorted."""
-    columns = np.ascontiguousarray(X[:, first:first + BLOCK].T)
-    return columns[:, order], np.sort(columns, axis=1)
-
-
 def _ends_of_block(X: Any, first: int, max_bins: int | None) -> list[tuple[Any, Any, bool]]:
     """Return the ends of the bins of each feature of a block, and whether it has missing values."""
     result = []

@@ -70,18 +70,18 @@ def bootstrap_counts(state: Any, n_samples: int, draws: int) -> Any:
 
 def tree_weights(plan: Plan, state: Any) -> Any:
     """Return the weight of each sample (N,) in the tree that begins with `state`, which moves on."""
-    counts = bootstrap_counts(state, len(plan.codes), plan.draws)
-    weights = counts
-    if plan.balanced:
-        per_class = np.bincount(plan.codes, weights=counts, minlength=plan.n_classes)
-        present = per_class > 0
-        factor = np.zeros(plan.n_classes)
-        factor[present] = counts.sum() / (present.sum() * per_class[present])
-        weights = counts * factor[plan.codes]
+    weights = bootstrap_counts(state, len(plan.codes), plan.draws)
     if plan.weights is not None:
         weights = weights * plan.weights
-    # A bootstrap can draw nothing but samples of weight 0; such a tree takes all samples instead.
-    return weights if weights.any() else plan.weights
+        # A bootstrap can draw nothing but samples of weight 0; such a tree takes all samples instead.
+        weights = weights if weights.any() else plan.weights
+    if plan.balanced:
+        per_class = np.bincount(plan.codes, weights=weights, minlength=plan.n_classes)
+        present = per_class > 0
+        factor = np.zeros(plan.n_classes)
+        factor[present] = per_class.sum() / (present.sum() * per_class[present])
+        weights = weights * factor[plan.codes]
+    return weights
 
 
 def grow_block(plan: Plan, states: list[Any], stop: Any) -> list[GrownTree]:
@@ -125,13 +125,19 @@ def _cut_out(work: numba_grow.Workspace) -> GrownTree:
                      work.importances / total if total > 0 else np.zeros_like(work.importances))
 
 
+def _grow_task(rest: Plan, states: list[Any], stop: Any, codes: Any, weights: Any, *bins: Any) -> list[GrownTree]:
+    """Grow a block of trees from a plan in parts: Dask sends an array to a process only once if it is an argument."""
+    return grow_block(rest._replace(bins=Bins(*bins), codes=codes, weights=weights), states, stop)
+
+
 def grow_forest(plan: Plan, states: list[Any], n_jobs: int | None, verbose: int) -> list[GrownTree]:
     """Grow a tree from each state, in blocks of `TREES`, in as many threads or processes as joblib gives."""
     stop = np.zeros(1, bool)    # shared with threads; processes, which get a copy, are ended by joblib
     blocks = [states[first:first + TREES] for first in range(0, len(states), TREES)]
+    rest = plan._replace(bins=Bins(*[None] * 5), codes=None, weights=None)
     try:
         results = Parallel(n_jobs=n_jobs, prefer="threads", verbose=verbose)(
-            delayed(grow_block)(plan, block, stop) for block in blocks)
+            delayed(_grow_task)(rest, block, stop, plan.codes, plan.weights, *plan.bins) for block in blocks)
     except BaseException:
         stop[0] = True
         raise

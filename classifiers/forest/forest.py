@@ -193,6 +193,8 @@ class RandomForestClassifier(Classifier):
                 self._decrease += tree.importances
         self._in_bag = states, order, plan.draws
         self.n_classes_, self.n_outputs_ = len(self.classes_), 1
+        for name in ("oob_score_", "oob_decision_function_"):   # of an earlier fit
+            vars(self).pop(name, None)
         if self.oob_score:
             self._score_out_of_bag(X, codes)
 
@@ -288,6 +290,10 @@ class RandomForestClassifier(Classifier):
                 len(X) != len(labels):
             raise ValueError(f"oob_permutation_importances: got {len(X)} samples and {len(labels)} labels, expected "
                              "those of a fit with bootstrap=True, made in this process")
+        unknown = ~np.isin(labels, self.classes_)
+        if unknown.any():
+            raise ValueError(f"oob_permutation_importances: y holds {labels[unknown][0]} at row {unknown.argmax()}, "
+                             "which the fit did not have: expected the labels of the fit")
         codes = np.searchsorted(self.classes_, labels)
         states, order, draws = self._in_bag
         depths = np.array([tree.max_depth for tree in self.estimators_])

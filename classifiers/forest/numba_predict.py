@@ -100,9 +100,9 @@ def add_votes(X, rows, first, last, tree_start, nodes, missing_left, impure_star
                 k = impure_start[t] + child
                 total = 0.0
                 for e in range(leaf_start[k], leaf_start[k + 1]):
-                    total += leaf_weight[e]
+                    total += np.float64(leaf_weight[e])
                 for e in range(leaf_start[k], leaf_start[k + 1]):
-                    proba[row, leaf_class[e]] += leaf_weight[e] / total
+                    proba[row, leaf_class[e]] += np.float64(leaf_weight[e]) / total
 
 
 @njit(cache=True, nogil=True)

@@ -132,7 +132,7 @@ def sort_samples(key, m, bins, order, bucket):
         for k in range(bins + 1):
             bucket[k] = 0
         for i in range(m):
-            bucket[key[i] + 1] += 1
+            bucket[np.int64(key[i]) + 1] += 1         # a byte would overflow in plain Python
         for k in range(bins):
             bucket[k + 1] += bucket[k]
         for i in range(m):

@@ -35,6 +35,7 @@ def save(forest: Any, path: str | os.PathLike[str]) -> None:
     """
     header = describe(forest, {"random_state": "Set random_state to an integer"})
     header["oob_score"] = getattr(forest, "oob_score_", None)
+    header["seed"] = forest._seed       # `warm_start` goes on with it
     ensemble = forest.ensemble_
     arrays = {name: ensemble.nodes[name] for name in NODE.names or ()}
     arrays |= {name: array for name, array in ensemble._asdict().items() if name != "nodes"}
@@ -73,14 +74,24 @@ def load(cls: Any, path: str | os.PathLike[str]) -> Any:
         forest.ensemble_.check(K, D)
     except ValueError as error:
         raise ArchiveError(f"{path}: {error}") from error
-    require(len(forest.ensemble_) == forest.n_estimators, path,
-            f"it holds {len(forest.ensemble_)} trees, but n_estimators={forest.n_estimators}")
     require(len(arrays["decrease"]) == D and (arrays["decrease"] >= 0).all(), path,
             f"array decrease is not {D} numbers >= 0")
     forest._decrease = arrays["decrease"]
+    forest._seed = _seed(header.get("seed"), path)
     forest.n_classes_, forest.n_outputs_ = K, 1
     if votes is not None:
         require(votes.ndim == 2 and votes.shape[1] == K and type(score) is float, path,
                 f"{_OUT_OF_BAG} has shape {votes.shape} and score {score!r}: expected {K} columns and a number")
         forest.oob_decision_function_, forest.oob_score_ = votes, score
     return forest
+
+
+def _seed(seed: Any, path: Any) -> tuple[Any, tuple[int, ...]]:
+    """Return entropy and key of the `numpy.random.SeedSequence` that the trees' generators come from."""
+    def whole(value: Any) -> bool:
+        return type(value) is int and value >= 0
+
+    require(isinstance(seed, list) and len(seed) == 2 and isinstance(seed[1], list) and all(map(whole, seed[1]))
+            and (whole(seed[0]) or (isinstance(seed[0], list) and seed[0] and all(map(whole, seed[0])))), path,
+            f"seed is {seed!r}: expected an integer, or a list of them, and a list of integers, none negative")
+    return seed[0], tuple(seed[1])

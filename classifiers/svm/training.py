@@ -1,0 +1,158 @@
+"""From what a user passes to the binary problems: check, sort by class, weigh, solve, and warn.
+
+The samples are sorted by class once, so that each class is a range of rows of one Gram matrix and a one-vs-one
+pair is two such ranges. Everything that trains goes through here: `SVC.fit`, a path of values of C, and the folds of
+a calibration, all of them on the same `TrainingSet`.
+
+Sample i has the upper bound C_i = C * (weight of its class) * (its own weight). A sample of weight 0 would be bound
+to alpha_i = 0: it is left out altogether.
+"""
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from classifiers.base import (
+    ConvergenceWarning,
+    check_choice,
+    check_interval,
+    check_sample_weight,
+    class_weights,
+    effective_jobs,
+    sklearn_twin,
+)
+from classifiers.svm.certificates import problem_names
+from classifiers.svm.gram import Gram
+from classifiers.svm.kernels import Kernel, resolve_gamma
+from classifiers.svm.multiclass import MulticlassSolution, fit_problems
+
+__all__ = ["KERNELS", "TrainingSet", "check_parameters", "prepare", "solve"]
+
+KERNELS = ("linear", "poly", "rbf", "sigmoid", "precomputed")
+_NAMED = 3      # how many problems a warning names
+
+
+class TrainingSet(NamedTuple):
+    """Checked samples, sorted by class.
+
+    Attributes
+    ----------
+    X : array, (n, d) float32
+        The samples; for a precomputed kernel their Gram matrix, (n, n).
+    rows : array of int, (n,)
+        Which row of the user's X each is.
+    starts : array of int, (K + 1,)
+        Class k is ``X[starts[k]:starts[k + 1]]``.
+    weight : array, (n,)
+        C_i / C, positive.
+    class_weight : array, (K,)
+        The share of the class in it.
+    kernel : Kernel
+        With the value of gamma.
+    gram : Gram
+        The Gram matrix of X, made when it is first needed.
+    strategy : {"ovo", "ovr"}
+        How the K classes become binary problems; two classes are always one problem, "ovo".
+    """
+
+    X: np.ndarray
+    rows: np.ndarray
+    starts: np.ndarray
+    weight: np.ndarray
+    class_weight: np.ndarray
+    kernel: Kernel
+    gram: Gram
+    strategy: str
+
+
+def check_parameters(svc: Any) -> None:
+    """Raise ValueError unless all parameters of an `SVC` make sense."""
+    name = type(svc).__name__
+    check_interval(f"{name}: C", svc.C, 0, exclude_low=True)
+    if not callable(svc.kernel):
+        check_choice(f"{name}: kernel", svc.kernel, KERNELS)
+    check_interval(f"{name}: degree", svc.degree, 0, integer=True)
+    if not isinstance(svc.gamma, str):
+        check_interval(f"{name}: gamma", svc.gamma, 0)
+    else:
+        check_choice(f"{name}: gamma", svc.gamma, ("scale", "auto"))
+    check_interval(f"{name}: coef0", svc.coef0, None)
+    check_choice(f"{name}: strategy", svc.strategy, ("ovo", "ovr"))
+    check_interval(f"{name}: tol", svc.tol, 0, exclude_low=True)
+    check_interval(f"{name}: cache_size", svc.cache_size, 0, exclude_low=True)
+    check_interval(f"{name}: max_iter", svc.max_iter, -1, integer=True)
+    if svc.max_iter == 0:
+        raise ValueError(f"{name}: max_iter=0, expected a number of iterations, or -1 for no limit")
+    effective_jobs(svc.n_jobs)
+    check_choice(f"{name}: decision_function_shape", svc.decision_function_shape, ("ovo", "ovr"))
+    if svc.strategy == "ovr" and svc.decision_function_shape == "ovo":
+        raise ValueError(f"{name}: decision_function_shape='ovo' with strategy='ovr', which has no pairs to show: "
+                         "use strategy='ovo', or decision_function_shape='ovr'")
+
+
+def prepare(svc: Any, X: Any, y: Any, sample_weight: Any = None) -> TrainingSet:
+    """Check what was passed to ``fit``, note classes and features in `svc`, and sort the samples by class.
+
+    Parameters
+    ----------
+    svc : SVC
+        Whose parameters count, and which gets ``classes_`` and ``n_features_in_``.
+    X, y, sample_weight : array-like
+        As `SVC.fit`.
+
+    Returns
+    -------
+    TrainingSet
+
+    Raises
+    ------
+    ValueError
+        A parameter, sample, label or weight makes no sense, or a class has only samples of weight 0.
+    """
+    check_parameters(svc)
+    X = svc.check_samples(X, reset=True)
+    codes = svc.check_targets(y, len(X))
+    if svc.kernel == "precomputed" and X.shape[0] != X.shape[1]:
+        raise ValueError(f"Precomputed matrix must be a square matrix, of kernel values of all pairs of samples. "
+                         f"X is a {X.shape[0]}x{X.shape[1]} matrix")
+    sample_weight = check_sample_weight(sample_weight, len(X))
+    of_class = class_weights(svc.class_weight, svc.classes_, codes, sample_weight)
+    weight = of_class[codes] if sample_weight is None else of_class[codes] * sample_weight
+    rows = np.argsort(codes, kind="stable")
+    rows = rows[weight[rows] > 0]
+    sizes = np.bincount(codes[rows], minlength=len(svc.classes_))
+    if not sizes.all():
+        label = svc.classes_.tolist()[np.argmin(sizes)]
+        raise ValueError(f"all samples of class {label!r} have weight 0: each class needs a sample of positive weight. "
+                         "Drop the samples of that class, or mend sample_weight and class_weight")
+    kernel = Kernel(svc.kernel, resolve_gamma(svc.gamma, X), svc.degree, svc.coef0)
+    X = X[np.ix_(rows, rows)] if svc.kernel == "precomputed" else X[rows]
+    return TrainingSet(X, rows, np.concatenate([[0], np.cumsum(sizes)]), weight[rows], of_class, kernel,
+                       Gram(X, kernel, svc.cache_size, svc.n_jobs), "ovo" if len(sizes) == 2 else svc.strategy)
+
+
+def solve(svc: Any, data: TrainingSet, beta: Any = None) -> MulticlassSolution:
+    """Solve all binary problems of `data` with the parameters of `svc`, starting from `beta` where it is given.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Problems stopped at `max_iter`, or where float32 kernel values allow no further progress; the worst of them
+        are named with what is left of their KKT violation.
+    """
+    limit = svc.max_iter if svc.max_iter > 0 else sys.maxsize
+    found = fit_problems(data.gram, data.starts, svc.C * data.weight, data.strategy, svc.tol, limit, svc.n_jobs,
+                         beta=beta, verbose=int(svc.verbose), shrinking=bool(svc.shrinking))
+    left = np.flatnonzero(found.violation > svc.tol)
+    if len(left):
+        names = problem_names(svc.classes_, data.strategy)
+        worst = left[np.argsort(-found.violation[left], kind="stable")][:_NAMED]
+        told = "; ".join(f"{names[p]}: {found.violation[p]:.3g} after {found.iterations[p]} iterations" for p in worst)
+        warnings.warn(f"{type(svc).__name__}: {len(left)} of {len(names)} binary problems stopped before their KKT "
+                      f"violation fell to tol={svc.tol:g}. What is left of it: {told}"
+                      f"{'; ...' if len(left) > _NAMED else ''}. Scale the features to a common range, lower C, or "
+                      f"raise tol or max_iter={svc.max_iter}", sklearn_twin(ConvergenceWarning), stacklevel=3)
+    return found
