@@ -5,7 +5,9 @@ OUT ?= runs/reproduce
 # Kernels also run as plain Python: it is where a debugger can follow them, and where their lines are counted.
 INTERPRETED = tests/kernels tests/ops/test_golden.py tests/test_optim.py tests/data/test_synthetic_draw.py \
 	tests/classifiers/forest/test_numba_grow.py tests/classifiers/forest/test_numba_predict.py \
-	tests/classifiers/forest/test_binning.py tests/classifiers/forest/test_growing.py
+	tests/classifiers/forest/test_binning.py tests/classifiers/forest/test_growing.py \
+	tests/classifiers/svm/test_smo.py tests/classifiers/svm/test_kernels.py tests/classifiers/svm/test_gram.py \
+	tests/classifiers/svm/test_decision.py
 
 .PHONY: reproduce test lint coverage clean
 

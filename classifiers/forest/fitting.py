@@ -16,11 +16,27 @@ from joblib import Parallel, delayed
 
 from classifiers.forest import numba_grow
 from classifiers.forest.binning import Bins
-from classifiers.forest.generator import FIXED_POINTS, draw_bootstrap
+from classifiers.forest.generator import FIXED_POINTS, draw_bootstrap, draw_weighted
 
 TREES = 8               # in a task: long enough to forget what a task costs, short enough to share out evenly
 BUDGET = 20_000_000     # values looked up before Python gets a turn, about 0.1 s
 SUM_OF_WEIGHTS = 2**26  # up to which sums of products of whole weights stay below 2**53, and so are exact as floats
+
+
+class Bootstrap(NamedTuple):
+    """How the samples of each tree are drawn: with replacement, in proportion to their weights."""
+
+    n_samples: int
+    draws: int              # 0: no bootstrap, each sample once
+    cumulative: Any = None  # (n_samples,) float64, the weight of each sample and of all before it; None: all alike
+
+    def counts(self, state: Any) -> Any:
+        """Return how often each sample is drawn, int64 (n_samples,), by the tree that begins with `state`."""
+        if not self.draws:
+            return np.ones(self.n_samples, np.int64)
+        if self.cumulative is None:
+            return draw_bootstrap(state, self.n_samples, self.draws)
+        return draw_weighted(state, self.cumulative, self.draws)
 
 
 class Plan(NamedTuple):
@@ -28,10 +44,10 @@ class Plan(NamedTuple):
 
     bins: Bins
     codes: Any              # (N,) int32 class of each sample
-    weights: Any            # (N,) int64 or float64, or None for 1
+    weights: Any            # (N,) int64 or float64, or None for 1; None with a bootstrap, which has drawn by weight
     n_classes: int
     entropy: bool           # bits
-    draws: int              # samples drawn with replacement for each tree; 0: all samples, no bootstrap
+    bootstrap: Bootstrap
     balanced: bool          # weigh classes anew in each bootstrap sample
     max_features: int
     max_depth: int
@@ -63,18 +79,9 @@ def tree_state(entropy: Any, spawn_key: tuple[int, ...], tree: int) -> Any:
     return np.array(usable[:1], np.uint64)
 
 
-def bootstrap_counts(state: Any, n_samples: int, draws: int) -> Any:
-    """Return how often each sample (N,) was drawn; without bootstrap (`draws` 0) all once. `state` moves on."""
-    return draw_bootstrap(state, n_samples, draws) if draws else np.ones(n_samples, np.int64)
-
-
 def tree_weights(plan: Plan, state: Any) -> Any:
     """Return the weight of each sample (N,) in the tree that begins with `state`, which moves on."""
-    weights = bootstrap_counts(state, len(plan.codes), plan.draws)
-    if plan.weights is not None:
-        weights = weights * plan.weights
-        # A bootstrap can draw nothing but samples of weight 0; such a tree takes all samples instead.
-        weights = weights if weights.any() else plan.weights
+    weights = plan.bootstrap.counts(state) if plan.weights is None else plan.weights
     if plan.balanced:
         per_class = np.bincount(plan.codes, weights=weights, minlength=plan.n_classes)
         present = per_class > 0
@@ -96,8 +103,7 @@ def grow_block(plan: Plan, states: list[Any], stop: Any) -> list[GrownTree]:
     whole = plan.weights is None or plan.weights.dtype.kind == "i"
     whole = whole and not plan.balanced
     n_bins = int(max(np.diff(bins.start).max(), bins.missing + 1 if bins.codes.dtype == np.uint8 else 0))
-    work = numba_grow.workspace(min(N, plan.draws or N) if plan.weights is None else N, bins.codes, plan.n_classes,
-                                n_bins, whole)
+    work = numba_grow.workspace(min(N, plan.bootstrap.draws or N), bins.codes, plan.n_classes, n_bins, whole)
     grown = []
     for first_state in states:
         state = first_state.copy()

@@ -82,6 +82,39 @@ def below(state, n):
 
 
 @njit(cache=True, nogil=True)
+def draw_weighted(state, cumulative, n_draws):
+    """Draw samples with replacement, each in proportion to its weight: how often was each of them drawn?
+
+    Parameters
+    ----------
+    state : array (1,) uint64
+        Changed in place.
+    cumulative : array (n_samples,) float64
+        Weight of each sample and of all before it.
+    n_draws : int
+        Draws.
+
+    Returns
+    -------
+    array (n_samples,) int64
+        Counts, `n_draws` together; 0 for samples without weight.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> draw_weighted(np.array([2026], np.uint64), np.cumsum([1.0, 0.0, 3.0]), n_draws=8)
+    array([5, 0, 3])
+    """
+    counts = np.zeros(cumulative.size, np.int64)
+    for _ in range(n_draws):
+        upper = np.float64(next32(state))       # two numbers of 32 bits: small weights get their share, too
+        u = (upper + np.float64(next32(state)) / 2.0**32) / 2.0**32 * cumulative[-1]
+        i = np.searchsorted(cumulative, u, side="right")
+        counts[min(i, cumulative.size - 1)] += 1
+    return counts
+
+
+@njit(cache=True, nogil=True)
 def draw_bootstrap(state, n_samples, n_draws):
     """Draw samples with replacement: how often is each of them in the bootstrap sample?
 

@@ -19,18 +19,30 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from classifiers.forest import numba_predict
 from classifiers.forest.ensemble import Ensemble
-from classifiers.forest.fitting import bootstrap_counts
+from classifiers.forest.fitting import Bootstrap
 from classifiers.forest.generator import below
+from classifiers.forest.numba_predict import CHILD, add_leaf, views, walk_alone
 
 
-def out_of_bag(state: Any, order: Any, draws: int) -> Any:
+def out_of_bag(state: Any, order: Any, bootstrap: Bootstrap) -> Any:
     """Return the samples that the tree which began with `state` did not see, in the order it knows them."""
-    return order[bootstrap_counts(state.copy(), len(order), draws) == 0]
+    return order[bootstrap.counts(state.copy()) == 0]
 
 
-def out_of_bag_votes(X: Any, ensemble: Ensemble, states: list[Any], order: Any, draws: int, rows: slice,
+@njit(cache=True, nogil=True)
+def _add_votes_of_tree(X, rows, nodes, missing_left, first_leaf, leaf_start, leaf_class, leaf_weight, proba):
+    """Add to ``proba[rows]`` (N, K) the class probabilities that one tree gives to the samples ``X[rows]``."""
+    words, thresholds = views(nodes)
+    for row in rows:
+        label = np.int64(words[walk_alone(X[row], words, thresholds, missing_left), CHILD])
+        if label < 0:
+            proba[row, -1 - label] += 1.0
+        else:
+            add_leaf(label, first_leaf, leaf_start, leaf_class, leaf_weight, proba[row])
+
+
+def out_of_bag_votes(X: Any, ensemble: Ensemble, states: list[Any], order: Any, bootstrap: Bootstrap, rows: slice,
                      n_classes: int) -> tuple[Any, Any]:
     """Classify the samples `rows` by the trees that have not seen them.
 
@@ -44,9 +56,12 @@ def out_of_bag_votes(X: Any, ensemble: Ensemble, states: list[Any], order: Any, 
     proba = np.zeros((len(X), n_classes))
     trees = np.zeros(len(X), np.int64)
     for t, state in enumerate(states):
-        unseen = out_of_bag(state, order, draws)
-        unseen = np.ascontiguousarray(unseen[(unseen >= rows.start) & (unseen < rows.stop)])
-        numba_predict.add_votes(X, unseen, t, t + 1, *ensemble, proba)
+        unseen = out_of_bag(state, order, bootstrap)
+        unseen = unseen[(unseen >= rows.start) & (unseen < rows.stop)]
+        first, last = ensemble.tree_start[t:t + 2]
+        _add_votes_of_tree(X, unseen, ensemble.nodes[first:last], ensemble.missing_left[first:last],
+                           ensemble.impure_start[t], ensemble.leaf_start, ensemble.leaf_class, ensemble.leaf_weight,
+                           proba)
         trees[unseen] += 1
     return proba[rows], trees[rows]
 
@@ -110,14 +125,14 @@ def permuted_losses(X, codes, rows, shift, state, depth, first, impure, nodes, m
             losses[f] += np.int64(before) - np.int64(after)
 
 
-def permutation_importances(X: Any, codes: Any, ensemble: Ensemble, states: list[Any], order: Any, draws: int,
-                            trees: range, depths: Any) -> Any:
+def permutation_importances(X: Any, codes: Any, ensemble: Ensemble, states: list[Any], order: Any,
+                            bootstrap: Bootstrap, trees: range, depths: Any) -> Any:
     """Return the fall of out-of-bag accuracy (len(trees), D) that permuting each feature brings in each of `trees`."""
     D = X.shape[1]
     result = np.zeros((len(trees), D))
     shift = np.empty(D, np.int64)
     for place, t in enumerate(trees):
-        rows = out_of_bag(states[t], order, draws)
+        rows = out_of_bag(states[t], order, bootstrap)
         if len(rows) < 2:
             continue
         losses = np.zeros(D, np.int64)

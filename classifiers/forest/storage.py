@@ -13,6 +13,7 @@ import numpy as np
 
 from classifiers.archive import ArchiveError, load_archive, save_archive
 from classifiers.forest.ensemble import Ensemble
+from classifiers.forest.parameters import check_parameters
 from classifiers.forest.tree import NODE
 from classifiers.header import describe, require, restore
 
@@ -57,7 +58,7 @@ def load(cls: Any, path: str | os.PathLike[str]) -> Any:
     """
     header, arrays = load_archive(path, _FORMAT, _VERSION)
     forest = cls()
-    restore(forest, header, path, cls.check_parameters)
+    restore(forest, header, path, check_parameters)
     K, D = len(forest.classes_), forest.n_features_in_
     votes, score = arrays.pop(_OUT_OF_BAG, None), header.get("oob_score")
     require(set(arrays) == set(_DTYPES), path, f"the arrays are {sorted(arrays)}: expected {sorted(_DTYPES)}")

@@ -15,6 +15,7 @@ from sklearn.model_selection import train_test_split
 
 from classifiers.base import NotFittedError
 from classifiers.forest import RandomForestClassifier
+from classifiers.forest.fitting import Bootstrap
 
 from .cases import grow, some_data, some_weights
 from .test_growing import has_ties, same_node
@@ -287,18 +288,33 @@ def test_classes_weigh_the_same_in_each_balanced_bootstrap_sample():
     for tree in forest.estimators_:
         np.testing.assert_allclose(tree.value[0], 1 / 3, rtol=1e-6)
     forest.set_params(class_weight="balanced").fit(X[keep], codes[keep])
-    assert np.abs(forest.estimators_[0].value[0] - 1 / 3).max() > 0.01
+    assert max(np.abs(tree.value[0] - 1 / 3).max() for tree in forest.estimators_) > 0.01
     np.testing.assert_allclose(np.mean([tree.value[0] for tree in forest.estimators_], axis=0), 1 / 3, atol=0.1)
 
 
-def test_a_bootstrap_that_draws_nothing_but_samples_of_weight_zero():
+def test_a_bootstrap_draws_in_proportion_to_the_weights():
+    """As scikit-learn does since 1.9: what is drawn counts once a draw, and what has no weight is never drawn."""
+    N, draws = 40, 200_000
+    weight = np.arange(N) % 4 / 3.0
+    bootstrap = Bootstrap(N, draws, np.cumsum(weight))
+    counts = bootstrap.counts(np.array([5], np.uint64))
+    assert counts.sum() == draws and (counts[::4] == 0).all()
+    expected = weight / weight.sum() * draws
+    used = weight > 0
+    chi_square = np.sum((counts - expected)[used] ** 2 / expected[used])
+    assert 10 < chi_square < 62             # 29 degrees of freedom: outside with probability 1e-3
     X, codes, _ = some_data(2, n=50)
     weight = np.zeros(50)
-    weight[[3, int(np.flatnonzero(codes != codes[3])[0])]] = 1
+    weight[[3, int(np.flatnonzero(codes != codes[3])[0])]] = 1, 2
     for balanced in (None, "balanced_subsample"):
         forest = RandomForestClassifier(40, random_state=0, max_samples=3, class_weight=balanced).fit(X, codes, weight)
-        assert np.isfinite(forest.predict_proba(X)).all()
-        assert min(tree.n_node_samples[0] for tree in forest.estimators_) >= 1
+        assert {int(tree.n_node_samples[0]) for tree in forest.estimators_} == {1, 2}
+
+
+def test_equal_weights_draw_what_no_weights_draw():
+    X, codes, _ = some_data(2, n=50)
+    forest, plain = (RandomForestClassifier(5, random_state=0).fit(X, codes, w) for w in (np.full(50, 0.3), None))
+    assert_same_forest(forest, plain)
 
 
 @pytest.mark.parametrize("total", [2.0**25, 2.0**40])

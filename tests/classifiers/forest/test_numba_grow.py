@@ -31,8 +31,10 @@ def assert_same_tree(X, codes, weights=None, *, seed=2026, max_bins=255, draws=0
     X, codes = np.ascontiguousarray(X[order], np.float32), codes[order].astype(np.int32)
     N, D = X.shape
     K, max_features = int(codes.max()) + 1, max_features or D
-    plan = fitting.Plan(bin_samples(X, max_bins, np.arange(N)), codes, None if weights is None else weights[order], K,
-                        criterion == "entropy", draws, balanced, max_features, 2**31 - 1 if max_depth is None else
+    weights = None if weights is None else weights[order]
+    drawn = fitting.Bootstrap(N, draws, None if weights is None else np.cumsum(weights, dtype=np.float64))
+    plan = fitting.Plan(bin_samples(X, max_bins, np.arange(N)), codes, None if draws else weights, K,
+                        criterion == "entropy", drawn, balanced, max_features, 2**31 - 1 if max_depth is None else
                         max_depth, min_samples_split, min_samples_leaf)
     first = np.array([seed], np.uint64)
     state = first.copy()
@@ -106,7 +108,8 @@ def test_large_nodes(kind, missing, criterion):
     rng = np.random.default_rng(5)
     X, codes = drawn(rng, N, 11, 7, 200, missing)
     codes = np.where(X[:, 0] > 10, codes, 3)                # something to be found
-    tree, _ = assert_same_tree(X, codes, weights_of(kind, rng, N), criterion=criterion, max_features=9, draws=N)
+    tree, _ = assert_same_tree(X, codes, weights_of(kind, rng, N), criterion=criterion, max_features=9,
+                               draws=N if kind == "none" else 0)
     assert tree.max_depth > 3
 
 

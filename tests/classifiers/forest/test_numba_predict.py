@@ -37,26 +37,30 @@ def test_joined_trees_come_apart_again(forest):
         assert ensemble.tree(t, 3, 3).leaf_weight.base is not None      # a view
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 61])
-def test_votes_are_the_sum_over_the_trees_for_the_rows_asked_for_and_no_others(forest, count):
-    """Fewer rows than walk abreast, exactly so many, one more; rows in any order."""
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 61])
+def test_votes_are_the_sum_over_the_trees(forest, count):
+    """Fewer samples than walk abreast, exactly so many, one more; added to what was there."""
     trees, ensemble, X = forest
-    rows = np.random.default_rng(count).permutation(len(X))[:count]
-    proba = np.zeros((len(X), 3))
-    numba_predict.add_votes(*[X, rows, 1, 4, *ensemble, proba])
-    expected = np.zeros((len(X), 3))
-    for tree in trees[1:]:
-        expected[rows] += tree.predict_proba(X[rows])
-    np.testing.assert_array_equal(proba, expected)
+    X = np.ascontiguousarray(X[np.random.default_rng(count).permutation(len(X))[:count]])
+    proba = np.full((count, 3), 5.0)
+    numba_predict.add_votes(X, *ensemble, proba)
+    expected = 5.0 + sum(tree.predict_proba(X) for tree in trees)
+    np.testing.assert_allclose(proba, expected, rtol=1e-15)
+
+
+def test_more_votes_for_a_class_than_16_bits_hold():
+    tree, *_ = grow([[1], [2]], [0, 1])
+    many = Ensemble.join([tree] * 70_000)
+    proba = np.zeros((2, 2))
+    numba_predict.add_votes(np.array([[1], [2]], np.float32), *many, proba)
+    assert proba.tolist() == [[70_000, 0], [0, 70_000]]
 
 
 def test_leaves(forest):
     trees, ensemble, X = forest
     leaves = np.full((len(X), 4), -7)
-    rows = np.arange(5, len(X))
-    numba_predict.find_leaves(X, rows, ensemble.tree_start, ensemble.nodes, ensemble.missing_left, leaves)
-    assert (leaves[:5] == -7).all()
-    np.testing.assert_array_equal(leaves[5:], np.stack([tree.apply(X[5:]) for tree in trees], axis=1))
+    numba_predict.find_leaves(X, ensemble.tree_start, ensemble.nodes, ensemble.missing_left, leaves)
+    np.testing.assert_array_equal(leaves, np.stack([tree.apply(X) for tree in trees], axis=1))
 
 
 def test_paths(forest):
@@ -81,9 +85,10 @@ def test_equal_to_the_threshold_goes_left_and_the_next_float_right(v, side):
     tree.nodes["threshold"][0] = v
     with np.errstate(over="ignore"):
         x = np.float32(v) if side == 0 else np.nextafter(np.float32(v), np.float32(side * np.inf))
-    proba = np.zeros((1, 2))
-    numba_predict.add_votes(np.array([[x]], np.float32), np.arange(1), 0, 1, *Ensemble.join([tree]), proba)
-    assert proba.tolist() == ([[0, 1]] if side == 1 else [[1, 0]])
+    for count in (1, 16):       # alone, and abreast
+        proba = np.zeros((count, 2))
+        numba_predict.add_votes(np.full((count, 1), x, np.float32), *Ensemble.join([tree]), proba)
+        assert proba.tolist() == [[0, 1] if side == 1 else [1, 0]] * count
 
 
 # ---------------------------------------------------------------------- which ensembles may be walked, see test_storage

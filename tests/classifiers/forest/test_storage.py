@@ -51,7 +51,7 @@ def load_changed(saved, change, header=None):
 def test_a_forest_comes_back(labels, tmp_path):
     X, codes, rng = some_data(5, n=90, missing=0.1, noise=0.5)
     y = np.asarray(labels)[codes]
-    forest = RandomForestClassifier(12, max_features=0.5, oob_score=True, random_state=np.int64(4), criterion="entropy",
+    forest = RandomForestClassifier(60, max_features=0.5, oob_score=True, random_state=np.int64(4), criterion="entropy",
                                     class_weight=dict(zip(np.asarray(labels).tolist(), (1.0, 2.0, 0.5))))
     forest.fit(X, y)
     forest.save(tmp_path / "forest.npz")
