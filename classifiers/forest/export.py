@@ -192,7 +192,9 @@ def plot_tree(tree: Tree, feature_names: Sequence[Any] | None = None, class_name
     labels = {}
     for node in order:
         question = [f"{features[feature[node]]} <= {thresholds[node]}"] if feature[node] >= 0 else []
-        below = [f"... {levels[node] - 1} levels below"] if feature[node] >= 0 and child[node] not in depth else []
+        deeper = levels[node] - 1
+        hidden = feature[node] >= 0 and child[node] not in depth
+        below = [f"... {deeper} level{'' if deeper == 1 else 's'} below"] if hidden else []
         count = [f"{samples[node]} sample" + ("" if samples[node] == 1 else "s")]
         percent = 100 if share[node] == 1 else min(round(100 * share[node]), 99)  # 100 % is said of pure nodes only
         labels[node] = "\n".join(question + count + [f"{classes[heaviest[node]]} {percent} %"] + below)

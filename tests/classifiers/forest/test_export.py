@@ -51,7 +51,7 @@ def test_a_very_deep_tree_needs_no_recursion():
                 np.zeros(0, np.float32), n_classes=1, n_features=1)
     assert tree.max_depth == splits
     assert export_text(tree, max_depth=splits).count("\n") == 3 * splits + 1
-    assert f"... {splits - 1} levels below" in plot_tree(tree, max_depth=1).axes[0].texts[-1].get_text()
+    assert f"... {splits - 1} level" in plot_tree(tree, max_depth=1).axes[0].texts[-1].get_text()
 
 
 @pytest.mark.parametrize("function", [export_text, plot_tree])
@@ -79,7 +79,7 @@ def test_what_the_boxes_of_the_worked_example_say_and_where_they_stand():
     root, left, right = ("length <= 2.50\n5 samples\ncopepod 60 %", "2 samples\ncopepod 100 %",
                          "length <= 3.50\n3 samples\nchain 67 %")
     assert found == {root: (0.75, 0), left: (0, -1), right: (1.5, -1), "1 sample\nchain 100 %": (1, -2),
-                     "length <= 4.50\n2 samples\ncopepod 50 %\n... 1 levels below": (2, -2)}
+                     "length <= 4.50\n2 samples\ncopepod 50 %\n... 1 level below": (2, -2)}
 
 
 def test_every_box_lies_inside_the_figure_and_none_on_another():
