@@ -7,10 +7,17 @@ import os
 # small parallel kernel then waits for a time slice. Must be set before Numba starts its threads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import signal
+
 import hypothesis
 import pytest
 
 import minicnn
+
+# A shell ignores Ctrl-C for what it starts in the background, and processes hand that on to those they start. The
+# tests that send it to a process of their own need it heard.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 collect_ignore = ["ops/make_golden.py"]  # a script that needs torch, not a page with examples
 

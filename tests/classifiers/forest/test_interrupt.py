@@ -4,6 +4,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def test_an_interrupt_is_heard_within_a_second_and_leaves_no_forest(n_jobs, last
     root = Path(__file__).parents[3]
     with subprocess.Popen([sys.executable, "-c", SCRIPT, str(n_jobs), last, backend], cwd=root, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        watchdog = threading.Timer(120, process.kill)
+        watchdog.start()
         try:
             assert process.stdout and process.stderr
             assert process.stdout.readline() == "growing\n"
@@ -58,5 +61,6 @@ def test_an_interrupt_is_heard_within_a_second_and_leaves_no_forest(n_jobs, last
             waited = time.monotonic() - begin
             assert process.stdout.read().split() == ["True", "True"], process.stderr.read()
         finally:
+            watchdog.cancel()
             process.kill()
     assert waited < 1.5                             # a tenth of a second where nobody else computes
