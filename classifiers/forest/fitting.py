@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from joblib import Parallel, delayed
 
+from classifiers.base import class_weights
 from classifiers.forest import numba_grow
 from classifiers.forest.binning import Bins
 from classifiers.forest.generator import FIXED_POINTS, draw_bootstrap, draw_weighted
@@ -83,11 +84,7 @@ def tree_weights(plan: Plan, state: Any) -> Any:
     """Return the weight of each sample (N,) in the tree that begins with `state`, which moves on."""
     weights = plan.bootstrap.counts(state) if plan.weights is None else plan.weights
     if plan.balanced:
-        per_class = np.bincount(plan.codes, weights=weights, minlength=plan.n_classes)
-        present = per_class > 0
-        factor = np.zeros(plan.n_classes)
-        factor[present] = per_class.sum() / (present.sum() * per_class[present])
-        weights = weights * factor[plan.codes]
+        weights = weights * class_weights("balanced", np.arange(plan.n_classes), plan.codes, weights)[plan.codes]
     return weights
 
 

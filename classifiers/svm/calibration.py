@@ -180,16 +180,16 @@ class CalibratedSVC(Classifier):
         """
         header, arrays = load_archive(path, _FORMAT, _VERSION)
         require(set(header) == {"svc", "folds"} and isinstance(header["svc"], dict)
-                        and type(header["folds"]) is int and header["folds"] >= 2, path, "the header is not that of a "
-                        "CalibratedSVC")
+                and type(header["folds"]) is int and header["folds"] >= 2, path,
+                "the header is not that of a CalibratedSVC")
         require({"probA", "probB"} <= set(arrays), path, "probA or probB is missing")
         A, B = arrays.pop("probA"), arrays.pop("probB")
         svc = SVC()
         storage.unpack(svc, header["svc"], arrays, path)
         for name, values in (("probA", A), ("probB", B)):
             require(values.dtype == np.float64 and values.shape == svc.intercept_.shape, path,
-                            f"{name} is {values.dtype} of shape {values.shape}: expected float64, one for each of "
-                            f"{len(svc.intercept_)} problems")
+                    f"{name} is {values.dtype} of shape {values.shape}: expected float64, one for each of "
+                    f"{len(svc.intercept_)} problems")
         model = cls(type(svc)(**svc.get_params(deep=False)), folds=header["folds"])
         model._adopt(svc, A, B)
         return model

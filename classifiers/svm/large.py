@@ -34,7 +34,7 @@ import numpy as np
 from classifiers.svm.gram import Gram, RowCache
 from classifiers.svm.numba_gram import add_rows
 from classifiers.svm.numba_smo import minimise
-from classifiers.svm.smo import Solution, bias_and_violation, feasible
+from classifiers.svm.smo import Solution, bias_and_violation, bounds, feasible
 
 __all__ = ["solve_large"]
 
@@ -84,7 +84,7 @@ def solve_large(gram: Gram, y: np.ndarray, C: np.ndarray, tol: float, max_iter: 
     buffer = np.empty(limit * limit, np.float32)           # what is never touched takes no memory
     rows = _row_cache(gram, memory, size)
     warm, beta = beta is not None, feasible(beta, y, C)
-    lower, upper = np.where(y > 0, 0.0, -C), np.where(y > 0, C, 0.0)
+    lower, upper = bounds(y, C)
     F = -y
     if warm:
         _follow(gram, rows, F, np.flatnonzero(beta), beta)

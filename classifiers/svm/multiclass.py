@@ -42,7 +42,7 @@ from classifiers.svm.gram import Gram, OneBlasThread
 from classifiers.svm.large import solve_large
 from classifiers.svm.numba_gram import transpose
 from classifiers.svm.numba_smo import minimise, solve_tiles
-from classifiers.svm.smo import Solution, bias_and_violation, feasible
+from classifiers.svm.smo import Solution, bias_and_violation, bounds, feasible
 
 __all__ = ["MulticlassSolution", "coef_rows", "fit_problems", "pairs"]
 
@@ -154,19 +154,20 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
         if gram.fits:
             gram.full()
     memory, workers = _shares(gram, lengths, joblib.effective_n_jobs(n_jobs))
+    batches = _batches(lengths)
     intercept, violation = np.empty(len(problems)), np.empty(len(problems))
     iterations = np.empty(len(problems), np.int64)
     stop = np.zeros(1, bool)
     try:
         with OneBlasThread():
-            batches = joblib.Parallel(n_jobs=workers, prefer="threads", verbose=verbose)(
+            solved = joblib.Parallel(n_jobs=workers, prefer="threads", verbose=verbose)(
                 joblib.delayed(_solve_batch)(gram, starts, C, problems[batch], tol, max_iter, beta, shrinking, memory,
                                              stop)
-                for batch in _batches(lengths))
+                for batch in batches)
     except BaseException:
         stop[0] = True  # threads that still iterate notice it within a tenth of a second
         raise
-    for batch, solutions in zip(_batches(lengths), batches):
+    for batch, solutions in zip(batches, solved):
         for problem, solution in zip(batch, solutions):
             a, b = problems[problem]
             if a == b:
@@ -228,17 +229,17 @@ def _solve_pair(gram: Gram, starts: np.ndarray, C: np.ndarray, a: int, b: int, t
     m, n = in_a.stop - in_a.start, in_a.stop - in_a.start + in_b.stop - in_b.start
     y = np.ones(n)
     y[m:] = -1
-    bounds = np.concatenate([C[in_a], C[in_b]])
+    C_pair = np.concatenate([C[in_a], C[in_b]])
     row_a, row_b = coef_rows(a, b)
     start = None if beta is None else np.concatenate([beta[row_a, in_a], beta[row_b, in_b]])
     if _is_large(gram, n):
         samples = np.concatenate([np.arange(in_a.start, in_a.stop), np.arange(in_b.start, in_b.stop)])
-        return solve_large(gram.restrict(samples), y, bounds, tol, max_iter, start, check, memory)
+        return solve_large(gram.restrict(samples), y, C_pair, tol, max_iter, start, check, memory)
     K_ab = gram.block(in_a, in_b)
     K_ba = np.empty((n - m, m), np.float32)
     transpose(K_ab, K_ba)
     tiles = gram.class_block(in_a.start, in_a.stop), K_ab, K_ba, gram.class_block(in_b.start, in_b.stop)
-    return solve_tiles(tiles, y, bounds, tol, max_iter, start, check)
+    return solve_tiles(tiles, y, C_pair, tol, max_iter, start, check)
 
 
 def _solve_rest(gram: Gram, starts: np.ndarray, C: np.ndarray, k: int, tol: float, max_iter: int,
@@ -252,6 +253,6 @@ def _solve_rest(gram: Gram, starts: np.ndarray, C: np.ndarray, k: int, tol: floa
         return solve_large(gram, y, C, tol, max_iter, start, check, memory)
     start = feasible(start, y, C)
     F = gram.whole.astype(np.float64) @ start - y if start.any() else -y
-    steps = minimise(gram.whole, F, start, np.where(y > 0, 0.0, -C), np.where(y > 0, C, 0.0), tol, max_iter, check)
+    steps = minimise(gram.whole, F, start, *bounds(y, C), tol, max_iter, check)
     bias, violation = bias_and_violation(F, start, y, C)
     return Solution(start, bias, steps, violation)

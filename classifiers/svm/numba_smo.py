@@ -40,7 +40,7 @@ import numpy as np
 from numba import config, njit
 from numba.extending import intrinsic, overload
 
-from classifiers.svm.smo import TAU, Solution, feasible
+from classifiers.svm.smo import TAU, Solution, bounds, feasible
 
 __all__ = ["SLICE", "Tiles", "minimise", "solve", "solve_tiles"]
 
@@ -266,7 +266,7 @@ def solve_tiles(tiles: Tiles, y: np.ndarray, C: np.ndarray, tol: float, max_iter
     y, C = np.asarray(y, np.float64), np.asarray(C, np.float64)
     n, m, warm = len(y), len(tiles[0]), beta is not None
     beta = feasible(beta, y, C)
-    lower, upper = np.minimum(y, 0) * C, np.maximum(y, 0) * C
+    lower, upper = bounds(y, C)
     F, work, lowest = -y, np.empty((2, n)), np.empty(-(-m // _BLOCK) - (m - n) // _BLOCK)
     if warm:
         _gradient(*tiles, y, beta, F)

@@ -66,7 +66,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["TAU", "Solution", "bias_and_violation", "feasible", "solve_loops"]
+__all__ = ["TAU", "Solution", "bias_and_violation", "bounds", "feasible", "solve_loops"]
 
 TAU = 1e-12  # curvature of a pair whose own is zero or negative
 
@@ -93,6 +93,17 @@ class Solution(NamedTuple):
     violation: float
 
 
+def bounds(y: np.ndarray, C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower and the upper bound of beta for each sample, given its label and the bound C of its alpha.
+
+    Examples
+    --------
+    >>> bounds(np.array([1, -1]), np.array([5.0, 2.0]))
+    (array([ 0., -2.]), array([5., 0.]))
+    """
+    return np.where(y > 0, 0.0, -C), np.where(y > 0, C, 0.0)
+
+
 def feasible(beta: np.ndarray | None, y: np.ndarray, C: np.ndarray) -> np.ndarray:
     """Return a starting point inside the bounds whose sum is 0, as near to `beta` as is easily had.
 
@@ -117,7 +128,7 @@ def feasible(beta: np.ndarray | None, y: np.ndarray, C: np.ndarray) -> np.ndarra
     """
     if beta is None:
         return np.zeros(len(y))
-    beta = np.clip(np.asarray(beta, np.float64), np.where(y > 0, 0.0, -C), np.where(y > 0, C, 0.0))
+    beta = np.clip(np.asarray(beta, np.float64), *bounds(y, C))
     positive, negative = beta[beta > 0].sum(), -beta[beta < 0].sum()
     target = min(positive, negative)
     if positive != negative:
@@ -152,7 +163,8 @@ def bias_and_violation(F: np.ndarray, beta: np.ndarray, y: np.ndarray, C: np.nda
     >>> bias_and_violation(np.array([0.25, 0.25]), np.array([0.5, -0.5]), np.array([1, -1]), np.array([1.0, 1.0]))
     (-0.25, 0.0)
     """
-    up, low = beta < np.where(y > 0, C, 0.0), beta > np.where(y > 0, 0.0, -C)
+    lower, upper = bounds(y, C)
+    up, low = beta < upper, beta > lower
     smallest, largest = F[up].min(initial=np.inf), F[low].max(initial=-np.inf)
     free = up & low
     if free.any():
@@ -199,7 +211,7 @@ def solve_loops(K: np.ndarray, y: np.ndarray, C: np.ndarray, tol: float = 1e-3, 
     """
     K, y, C = np.asarray(K, np.float64), np.asarray(y), np.asarray(C, np.float64)
     beta = feasible(beta, y, C)
-    lower, upper = np.where(y > 0, 0.0, -C), np.where(y > 0, C, 0.0)
+    lower, upper = bounds(y, C)
     F = K @ beta - y                                                                 # (n,) gradient of D
     iterations = 0
     while iterations < max_iter:
@@ -220,9 +232,5 @@ def solve_loops(K: np.ndarray, y: np.ndarray, C: np.ndarray, tol: float = 1e-3, 
         iterations += 1
         if trace is not None:
             trace.append((i, j, float(step), float(gap), float(beta @ (F - y)) / 2))  # K beta = F + y
-    return Solution(beta, *_finish(K, y, C, beta, iterations))
-
-
-def _finish(K: np.ndarray, y: np.ndarray, C: np.ndarray, beta: np.ndarray, iterations: int) -> tuple[float, int, float]:
     bias, violation = bias_and_violation(K @ beta - y, beta, y, C)
-    return bias, iterations, violation
+    return Solution(beta, bias, iterations, violation)
