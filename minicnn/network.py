@@ -140,16 +140,20 @@ class Network:
         """
         if not self._trail:
             raise RuntimeError("Network.backward called without a forward pass before it")
+        # What comes before the first weights, such as dropout of the pixels, changes no gradient that training wants.
+        first = 0 if input_gradient else next(
+            (depth for depth, (layer, _) in enumerate(self._trail) if isinstance(layer, FusedLayer) or layer.parameters()),
+            len(self._trail))
         dy, is_last = dlogits, False
-        for depth, (layer, layer_last) in reversed(list(enumerate(self._trail))):
+        for depth, (layer, layer_last) in reversed(list(enumerate(self._trail))[first:]):
             if layer_last != is_last:
                 dy = channels_last(dy) if layer_last else channels_first(dy)
                 is_last = layer_last
             if isinstance(layer, FusedLayer):
-                dy = layer.backward(dy, input_gradient or depth > 0)
+                dy = layer.backward(dy, input_gradient or depth > first)
             else:
                 dy = layer.backward(dy)
-        self._trail = []
+        self._forget()
         if not input_gradient:
             return None
         return channels_first(dy) if is_last else dy

@@ -252,3 +252,23 @@ def test_ten_steps_of_training_equal_those_of_torch(torch):
         assert loss == pytest.approx(expected.item(), rel=1e-8)
     for p, tensor in zip(net.parameters(), tensors):
         np.testing.assert_allclose(p.value, tensor.detach().numpy(), rtol=1e-6, atol=1e-9)
+
+
+def test_training_computes_no_gradient_before_the_first_weights(monkeypatch):
+    """CNN3 drops pixels before its first convolution: whose input's gradient would change nothing."""
+    asked = []
+    really = FusedLayer.backward
+
+    def listen(self, dy, input_gradient=True):
+        asked.append(input_gradient)
+        return really(self, dy, input_gradient)
+
+    monkeypatch.setattr(FusedLayer, "backward", listen)
+    net = models.cnn3(n_classes=3)
+    for wanted in (False, True):
+        asked.clear()
+        with use_backend("numba"):
+            logits = net.forward(RNG.random((2, 1, 28, 28), dtype=np.float32), training=True)
+            dx = net.backward(np.ones_like(logits), input_gradient=wanted)
+        assert asked == [True, True, wanted] and (dx is not None) == wanted
+        assert all(layer.cache is None for stage in net.stages for layer in stage)
