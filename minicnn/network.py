@@ -141,9 +141,8 @@ class Network:
         if not self._trail:
             raise RuntimeError("Network.backward called without a forward pass before it")
         # What comes before the first weights, such as dropout of the pixels, changes no gradient that training wants.
-        first = 0 if input_gradient else next(
-            (depth for depth, (layer, _) in enumerate(self._trail) if isinstance(layer, FusedLayer) or layer.parameters()),
-            len(self._trail))
+        learns = [isinstance(layer, FusedLayer) or bool(layer.parameters()) for layer, _ in self._trail]
+        first = 0 if input_gradient or True not in learns else learns.index(True)
         dy, is_last = dlogits, False
         for depth, (layer, layer_last) in reversed(list(enumerate(self._trail))[first:]):
             if layer_last != is_last:

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 HEADER = "header.json"
+DTYPES = ("<f4", "<f8", "<i8")  # of arrays
 HEADER_LIMIT = 1 << 26          # bytes; the history of ten thousand epochs is 3 MB
 _NPY_HEADER_LIMIT = 1 << 10     # bytes; NumPy pads the header of a plain array to 64 or 128
 
@@ -120,10 +121,15 @@ def write_archive(path: str | os.PathLike[str], format_name: str, version: int, 
 
     Raises
     ------
+    ValueError
+        An array of another type than float32, float64 or int64, which could not be read again.
     OSError
         As `write_atomically`.
     """
     host = {name: np.ascontiguousarray(to_host(array)) for name, array in arrays.items()}
+    for name, array in host.items():
+        if array.dtype.str not in DTYPES:
+            raise ValueError(f"array {name} is {array.dtype}: expected float32, float64 or int64")
     full = {"format": format_name, "version": version, **header,
             "arrays": {name: [array.dtype.str, list(array.shape)] for name, array in host.items()}}
     buffer = io.BytesIO()
@@ -216,7 +222,7 @@ def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, format_name: str, v
 
 
 def _declares_array(entry: Any) -> bool:
-    return (isinstance(entry, list) and len(entry) == 2 and entry[0] in ("<f4", "<f8", "<i8")
+    return (isinstance(entry, list) and len(entry) == 2 and entry[0] in DTYPES
             and isinstance(entry[1], list)
             and all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in entry[1]))
 
