@@ -16,8 +16,8 @@ INTERPRETED = tests/kernels tests/ops/test_golden.py tests/test_optim.py tests/d
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	touch $@
 
-reproduce: .venv/installed  ## train CNN1 on the embedded plankton, print its test accuracy, draw pictures
-	$(BIN)/python -m minicnn train cnn1 --data synthetic --epochs 25 --out $(OUT)
+reproduce: .venv/installed  ## all tables, figures and claims on the embedded plankton: $(OUT)/report.html
+	$(BIN)/python -m experiments run all --preset quick --out $(OUT)
 
 test: lint  ## everything that CI runs
 	$(BIN)/python -m pytest
@@ -27,11 +27,11 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-coverage: .venv/installed  ## branch coverage of minicnn; kernels are interpreted, so that their lines count
+coverage: .venv/installed  ## branch coverage; kernels are interpreted, so that their lines count
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest --cov --cov-report=
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --cov --cov-append --cov-report=term --cov-fail-under=95 $(INTERPRETED)
 
 clean:  ## remove the environment and everything compiled
 	rm -rf .venv *.egg-info .coverage* .hypothesis .pytest_cache .mypy_cache .ruff_cache
-	find minicnn classifiers tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find minicnn classifiers experiments tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

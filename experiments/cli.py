@@ -1,0 +1,122 @@
+"""The command line: list the experiments, or run them.
+
+    python -m experiments list
+    python -m experiments run all --preset quick
+    python -m experiments run fig2 fig3 --preset paper --data plankton:PATH --out runs/paper
+
+The same command again continues a run that was stopped, killed or changed: only what is missing is done. In the folder
+``--out`` it leaves ``report.html``, ``results.json``, each figure as PNG and SVG, and a cache of what took long.
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from experiments import claims, report, runner
+from experiments.lab import Lab
+from experiments.settings import PRESETS, Settings
+from minicnn.backend import BACKENDS, set_backend
+from minicnn.data import SPECS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, 2 after a mistake, 130 after Ctrl-C.
+
+    Examples
+    --------
+    >>> main(["list"])  # doctest: +ELLIPSIS
+    fig1        Figure 1...
+    0
+    """
+    parser = _parser()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(words)
+    try:
+        if options.command == "list":
+            for name in runner.EXPERIMENTS:
+                print(f"{name:<11} {runner.module(name).TITLE}")
+        elif options.command == "run":
+            _run(options, f"python -m experiments {shlex.join(words)}")
+        else:
+            parser.print_help()
+    except KeyboardInterrupt:
+        print("\nstopped; what was finished is kept, and the same command continues", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        print(f"experiments: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(options: argparse.Namespace, command: str) -> None:
+    names = [name for name in runner.EXPERIMENTS if name in options.names or "all" in options.names]
+    set_backend(options.backend)
+    settings = Settings(options.preset, options.data or "", options.seeds, options.backend, options.jobs, options.out)
+    lab = Lab(settings)
+    stages = runner.plan(names, lab)
+    if options.dry_run:
+        for line in runner.dry_run(lab, stages):
+            print(line)
+        return
+    begin = time.perf_counter()
+    with _cluster(options.cluster):
+        runner.run_stages(lab, stages, say=lambda line: print(line, flush=True))
+    found = runner.compute(lab, names)
+    verdicts = claims.judge(found)
+    pictures = runner.draw(settings.out, found)
+    contents = report.contents(lab, found, verdicts, command, stages)
+    runner.write_results(settings.out / "results.json", contents)
+    page = report.write(settings.out / "report.html", contents, pictures)
+    for verdict in verdicts:
+        print(f"claim {verdict.number}: {verdict.verdict}. {verdict.evidence}")
+    print(f"{page} after {runner.duration(time.perf_counter() - begin)}")
+
+
+@contextlib.contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """Spread classifiers over a Dask cluster while the block runs."""
+    if address is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ImportError("--cluster needs Dask: python -m pip install distributed") from error
+    with Client(None if address == "local" else address) as client:
+        print(f"cluster {client.scheduler.address}, dashboard {client.dashboard_link}")
+        with joblib.parallel_config(backend="dask"):
+            yield
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m experiments", description="The paper's figures and claims.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("list", help="name the experiments")
+    run = commands.add_parser("run", help="run experiments, or continue", description="Run experiments, or continue.")
+    run.add_argument("names", nargs="+", choices=[*runner.EXPERIMENTS, "all"], metavar="NAME",
+                     help="names that `list` prints, or all")
+    run.add_argument("--data", metavar="SPEC", help=f"one of {', '.join(SPECS)} (default: the preset's)")
+    run.add_argument("--preset", choices=PRESETS, default="quick", help="sizes of the run (default: quick)")
+    run.add_argument("--seeds", type=_positive, metavar="K", help="train each network K times (default: the preset's)")
+    run.add_argument("--backend", choices=BACKENDS, default="numba", help="of the networks (default: numba)")
+    run.add_argument("--jobs", type=int, default=-1, metavar="N", help="classifiers' threads (default: all cores)")
+    run.add_argument("--out", type=Path, default=Path("runs/experiments"), metavar="DIR",
+                     help="folder for everything (default: runs/experiments)")
+    run.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler for classifiers; local: start one")
+    run.add_argument("--dry-run", action="store_true", help="say what would be done, what is stored, and what it takes")
+    return parser
+
+
+def _positive(text: str) -> Any:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected at least 1")
+    return value

@@ -1,0 +1,135 @@
+"""Run experiments: their stages in order, each once, then what they compute and draw, then the report.
+
+An experiment is a module with four names::
+
+    TITLE                           what it is, in a line
+    needs(sizes) -> stages          what has to be done before
+    compute(lab) -> found           numbers from the results of those stages: a dict of JSON values;
+                                    found["rows"]   cells to compare with the paper's: what, paper, ours
+                                    found["arrays"] pictures and the like, which stay out of results.json
+    draw(found) -> Figure           the picture of it
+
+Only stages take long, and their results are stored; `compute` and `draw` run anew every time.
+"""
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+from experiments.lab import Lab
+from experiments.stages import Stage
+from minicnn.npz import write_atomically
+
+EXPERIMENTS = ("fig1", "fig2", "fig3", "fig4", "fig5", "bagging", "table4", "dendrogram", "scores", "deconvnet",
+               "timing")
+Found = dict[str, dict[str, Any]]
+
+
+def module(name: str) -> Any:
+    """Return the module of an experiment.
+
+    Examples
+    --------
+    >>> module("fig2").TITLE
+    'Figure 2: classifiers on the layers of CNN1'
+    """
+    return import_module(f"experiments.{name}")
+
+
+def plan(names: Sequence[str], lab: Lab) -> list[Stage]:
+    """Return all stages of some experiments, each once, after those that it needs."""
+    ordered: dict[Stage, None] = {}
+    done: set[tuple[str, str]] = set()
+
+    def add(stage: Stage) -> None:
+        for before in stage.needs():
+            add(before)
+        what = (stage.name, stage.key(lab))         # two descriptions may come to the same: pixels are pixels
+        if what not in done:
+            done.add(what)
+            ordered[stage] = None
+
+    for name in names:
+        for stage in module(name).needs(lab.sizes):
+            add(stage)
+    return list(ordered)
+
+
+def missing(lab: Lab, stages: Sequence[Stage]) -> list[Stage]:
+    """Return those stages whose results are not stored."""
+    return [stage for stage in stages if not lab.store.has(stage.name, stage.key(lab))]
+
+
+def dry_run(lab: Lab, stages: Sequence[Stage]) -> Iterator[str]:
+    """Tell what would be done: a line for each stage, and what it would take."""
+    todo = missing(lab, stages)
+    total, most = 0.0, 0.0
+    for stage in stages:
+        seconds, memory = stage.estimate(lab)
+        if stage in todo:
+            total, most = total + seconds, max(most, memory)
+        yield f"{stage.name:<34} {'to do, about ' + duration(seconds) if stage in todo else 'done'}"
+    disk = sum(stage.disk(lab) for stage in todo)
+    yield (f"{len(stages)} stages, {len(todo)} to do: about {duration(total)} on two cores, {most / 1e9:.1f} GB of "
+           f"memory beside the images, {disk / 1e9:.2f} GB on disk")
+
+
+def run_stages(lab: Lab, stages: Sequence[Stage], say: Callable[[str], None] = print) -> None:
+    """Do what is missing, and tell how long the rest will take: estimates, scaled by how they have fared."""
+    todo = missing(lab, stages)
+    if len(todo) < len(stages):
+        say(f"{len(stages) - len(todo)} of {len(stages)} stages are done already")
+    expected = [stage.estimate(lab)[0] for stage in todo]
+    begin = time.perf_counter()
+    for i, stage in enumerate(todo):
+        start = time.perf_counter()
+        lab.store.write(stage.name, stage.key(lab), stage.run(lab))
+        now = time.perf_counter()
+        left = sum(expected[i + 1:]) * (now - begin) / sum(expected[:i + 1])
+        say(f"[{i + 1}/{len(todo)}] {stage.name}: {duration(now - start)}; about {duration(left)} left")
+
+
+def compute(lab: Lab, names: Sequence[str]) -> Found:
+    """Return what each experiment found."""
+    return {name: module(name).compute(lab) for name in names}
+
+
+def draw(out: Path, found: Found) -> dict[str, Path]:
+    """Write the picture of each experiment as PNG and SVG, and return the paths of the PNGs."""
+    paths = {}
+    for name, values in found.items():
+        figure = module(name).draw(values)
+        FigureCanvasSVG(figure)
+        figure.savefig(out / f"{name}.svg", metadata={"Date": None})
+        FigureCanvasAgg(figure)
+        paths[name] = out / f"{name}.png"
+        figure.savefig(paths[name], dpi=110, metadata={"Software": None})
+    return paths
+
+
+def write_results(path: Path, contents: dict[str, Any]) -> None:
+    """Write ``results.json``: everything that was found but arrays; sorted, so that equal results are equal bytes."""
+    plain = {**contents, "experiments": {name: {key: value for key, value in values.items() if key != "arrays"}
+                                         for name, values in contents["experiments"].items()}}
+    write_atomically(path, (json.dumps(plain, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it.
+
+    Examples
+    --------
+    >>> duration(8.26), duration(95), duration(7300)
+    ('8.3 s', '1 min 35 s', '2 h 2 min')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,55 @@
+"""The command line of the experiments: what it prints, and how it fails."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments import runner
+from experiments.cli import main
+
+
+def test_list_names_every_experiment(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(runner.EXPERIMENTS)
+    assert all(len(line.split(maxsplit=1)[1]) > 10 for line in lines)
+
+
+def test_dry_run_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "fig2", "--preset", "smoke", "--data", "synthetic:n=100,classes=3", "--dry-run", "--out",
+                 str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "train-cnn1-seed0" in printed and "GB of memory" in printed
+    assert not list((tmp_path / "cache").iterdir())
+
+
+@pytest.mark.parametrize("words, message", [
+    (["run", "fig2", "--preset", "smoke", "--data", "plankton:/nowhere"], "/nowhere"),
+    (["run", "fig2", "--preset", "smoke", "--data", "plancton"], "unknown data spec 'plancton'"),
+])
+def test_a_mistake_is_one_line(words: list[str], message: str, tmp_path: Path,
+                               capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--out", str(tmp_path)]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed and printed.startswith("experiments: error: ") and printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["run", "fig99"], ["run", "all", "--seeds", "0"],
+                                   ["run", "all", "--preset", "huge"]])
+def test_a_wrong_word_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert words[-1] in capsys.readouterr().err
+
+
+def test_ctrl_c_says_that_the_same_command_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run_stages", stop)
+    words = ["run", "fig2", "--preset", "smoke", "--data", "synthetic:n=100,classes=3", "--out", str(tmp_path)]
+    assert main(words) == 130
+    assert "the same command continues" in capsys.readouterr().err
