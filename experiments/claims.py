@@ -82,7 +82,7 @@ def _claim_1(fig2: dict[str, Any]) -> tuple[str, str, float | None]:
 
 
 def _claim_2(fig2: dict[str, Any], fig3: dict[str, Any]) -> tuple[str, str, float | None]:
-    """Reproduced if the best cell of both is between pixels and last layer, by a classifier that is worse on the last."""
+    """Reproduced if the best cells are between pixels and last layer, of classifiers that are worse on the last."""
     parts, evidence, p = [], [], 0.0
     for figure in (fig2, fig3):
         best = figure["best"]

@@ -398,6 +398,6 @@ def test_formats_are_what_files_say(saved):
 
 @pytest.mark.parametrize("array", [np.zeros(3, bool), np.zeros(3, np.int32), np.zeros(3, ">f4"), np.zeros(3, object)])
 def test_an_array_that_could_not_be_read_is_not_written(tmp_path, array):
-    with pytest.raises(ValueError, match="array rights is .*: expected float32, float64 or int64"):
+    with pytest.raises(ValueError, match=r"array rights is .*: expected float32, float64 or int64"):
         npz.write_archive(tmp_path / "a.npz", "test", 1, {}, {"rights": array})
     assert not list(tmp_path.iterdir())
