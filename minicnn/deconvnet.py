@@ -63,8 +63,8 @@ Other layers
 
 Pitfalls
 --------
-* The image enters through the switches and through a alone. Without pooling or maxout the projections of all
-  images are one picture, scaled: the picture of the weights.
+* The image enters through the switches and through a alone. Without pooling or maxout, one activation has the
+  same projection in every image, but for its scale: a picture of the weights.
 * A window that is 0 throughout, after a ReLU, is a tie, and its switch is the first cell by convention. A signal
   that comes there goes to the window's corner for no better reason.
 * The values have no unit. Scale each projection by its own largest magnitude before looking at it; gray is 0.

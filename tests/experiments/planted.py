@@ -25,8 +25,8 @@ class Planted(Lab):
     names : sequence of str
         Class names.
     centroids : dict
-        For a layer, or (layer, seed), the centroids (K, D). Training images lie around them, two by two on opposite
-        sides; the validation image lies on the centroid, the test images far away, where they must not be looked at.
+        For a layer, or (layer, seed), the centroids (K, D). The five training images and the validation image of a
+        class lie around its own, the test images far away, where they must not be looked at.
     source : dict
         What the data set says of where it comes from.
     channels : int
@@ -49,9 +49,9 @@ class Planted(Lab):
     def features(self, model: str, seed: int, layer: int, epoch: int | None = None) -> np.ndarray:
         assert model == "cnn1" and epoch is None
         values = self.centroids.get((layer, seed), self.centroids.get(layer))
-        away = np.array([[1.0], [-1.0], [0.5], [-0.5], [0.0]])
+        away = np.array([[1.0], [-1.0], [0.5], [-0.5], [0.25]])
         train = [centre + away for centre in values]
-        return np.concatenate([*train, values, np.full((2 * len(values), values.shape[1]), 1e3)]).astype(np.float32)
+        return np.concatenate([*train, values - 0.25, np.full((2 * len(values), values.shape[1]), 1e3)]).astype(np.float32)
 
     def network(self, model: str, seed: int, epoch: int | None = None, dropout: str | None = None) -> Network:
         return models.cnn1(n_classes=len(self.names), seed=seed, input_shape=self.three[0].images.shape[1:])

@@ -17,14 +17,14 @@ COPEPODS, PARTLY = (list(names) for names in centroids.PAPER_PARTS.values())
 def test_centroids_are_of_training_and_validation_images(tmp_path: Path) -> None:
     values = np.array([[1.0, 2], [3, 4], [-5, 6]])
     found = centroids.of(Planted(tmp_path, "abc", {3: values}))
-    np.testing.assert_allclose(found.values, values)    # a test image would move it by more than 100
+    np.testing.assert_allclose(found.values, values, atol=1e-6)     # any five of the six are elsewhere
     assert found.labels.tolist() == [0, 1, 2] and found.names == ("a", "b", "c")
 
 
 def test_centroids_of_another_seed_and_layer(tmp_path: Path) -> None:
     lab = Planted(tmp_path, "ab", {0: np.zeros((2, 4)), (3, 0): np.ones((2, 3)), (3, 1): np.full((2, 3), 2.0)})
     assert centroids.of(lab, 0).values.shape == (2, 4)
-    assert centroids.of(lab).values[0, 0] == 1 and centroids.of(lab, seed=1).values[0, 0] == 2
+    assert centroids.of(lab).values[0, 0] == pytest.approx(1) and centroids.of(lab, seed=1).values[0, 0] == pytest.approx(2)
 
 
 def test_a_class_without_images_is_left_out(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_class_without_images_is_left_out(tmp_path: Path) -> None:
         part.labels[part.labels == 1] = 0
     found = centroids.of(lab)
     assert found.names == ("a", "c") and found.labels.tolist() == [0, 2]
-    np.testing.assert_allclose(found.values, [[2], [5]])
+    np.testing.assert_allclose(found.values, [[2], [5]], atol=1e-6)
 
 
 def test_a_single_class_cannot_be_clustered(tmp_path: Path) -> None:

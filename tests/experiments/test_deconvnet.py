@@ -57,6 +57,17 @@ def test_the_features_of_lower_layers_are_the_strongest(lab: Planted, found: dic
         assert one["feature"] == maps.max(axis=(2, 3)).mean(axis=0).argmax()
 
 
+def test_the_strongest_feature_is_that_of_the_highest_peaks() -> None:
+    """Two maps of two cells in two images: peaks 5 and 1 against 2 and 2, though the second map's mean is higher."""
+    class Net:
+        shapes = ((1, 1, 2), (2, 1, 2))
+
+        def features(self, images: np.ndarray, layer: int) -> np.ndarray:
+            return np.array([[5.0, 0, 2, 2], [1, 0, 2, 2]])
+
+    assert deconvnet.strongest_channel(Net(), np.zeros((2, 1, 1, 2)), 1) == 0
+
+
 def test_images_are_the_strongest_of_the_test_images(lab: Planted, found: dict[str, Any]) -> None:
     net, test = lab.network("cnn1", 0), lab.three[2]
     for one in found["features"]:

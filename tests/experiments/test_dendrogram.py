@@ -141,7 +141,9 @@ def test_a_join_is_drawn_at_its_height(plankton: dict[str, Any]) -> None:
     """The corners of all joins: from the tree itself."""
     axes = dendrogram.draw(plankton).get_axes()[2]
     heights = sorted(segment[:, 0].max() for segment in axes.collections[0].get_segments())
-    np.testing.assert_allclose(heights, linkage(FEATURES, "average")[:, 2])
+    np.testing.assert_allclose(heights, linkage(FEATURES, "average")[:, 2], rtol=1e-6)
+    ends = np.concatenate([segment[segment[:, 0] == 0] for segment in axes.collections[0].get_segments()])
+    assert sorted(ends[:, 1]) == list(axes.get_yticks()) == list(range(9))     # leaves are beside their names
 
 
 def test_a_part_that_is_scattered_is_drawn_where_most_of_it_is(tmp_path: Path) -> None:
@@ -152,3 +154,11 @@ def test_a_part_that_is_scattered_is_drawn_where_most_of_it_is(tmp_path: Path) -
     place = found["features"]["parts"][0]
     assert place["size"] == 24 and sorted(place["drawn"]) == sorted(COPEPODS[:3])
     assert "3 of 4" in dendrogram.draw(found).get_axes()[0].get_title(loc="left")
+
+
+def test_a_part_that_is_scattered_everywhere_is_drawn_where_two_of_it_are(tmp_path: Path) -> None:
+    """Two copepods with 18 other classes between them, and the others far away."""
+    names = [COPEPODS[0], *(f"other{k}" for k in range(18)), *COPEPODS[1:]]
+    values = np.array([*np.arange(20), 500, 2000])[:, None]
+    place = dendrogram.compute(Planted(tmp_path, names, {0: values, 3: values}))["features"]["parts"][0]
+    assert place["size"] == 22 and sorted(place["drawn"]) == sorted(names[:20])

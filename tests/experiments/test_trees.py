@@ -72,7 +72,8 @@ def test_mantels_r_is_pearsons_and_its_p_that_of_all_permutations() -> None:
     for found, matrix, least in ((itself, b, 1.0), (other, a, r)):
         as_large = [pearsonr(squareform(matrix), squareform(b[np.ix_(order, order)])).statistic >= least - 1e-9
                     for order in map(list, permutations(range(5)))]
-        assert found["p"] == pytest.approx(np.mean(as_large), abs=5 * (0.25 / 1e4) ** 0.5)
+        p = np.mean(as_large)
+        assert found["p"] == pytest.approx(p, abs=5 * (p * (1 - p) / 1e4) ** 0.5)
     assert none == {"r": None, "p": None}
 
 
@@ -103,6 +104,18 @@ def test_agreements_p_is_that_of_all_permutations() -> None:
     """Two pairs of neighbours, two groups of two: 8 of 24 orders keep the groups together."""
     found = trees.agreement(np.array([[0.0], [1], [10], [11]]), trees.same_word(["a_1", "a_2", "b_1", "b_2"]), rng())
     assert found is not None and found["share"] == 1 and found["p"] == pytest.approx(1 / 3, abs=0.025)
+
+
+def test_agreement_when_look_alikes_are_not_mutual() -> None:
+    """At 0, 1 and 10, nearest are 1, 0 and 1: closest relatives in ((0 1) 2), though 2 is not one of 1's.
+
+    Of the six orders, only this one and that with 0 and 1 exchanged agree in all three.
+    """
+    relatives = trees.closest_relatives(np.array([[0, 1, 4], [1, 0, 4], [4, 4, 0]]))
+    found = trees.agreement(np.array([[0.0], [1], [10]]), relatives, rng())
+    assert found is not None
+    assert (found["share"], found["chance"]) == (1, pytest.approx((1 + 1 + 2) / 2 / 3))
+    assert found["p"] == pytest.approx(2 / 6, abs=0.025)
 
 
 def test_agreement_without_look_alikes() -> None:
