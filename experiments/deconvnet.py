@@ -32,7 +32,7 @@ TITLE = "Figure 8: what features see"
 SIDE = 3                # of the square of images of a feature
 EACH = 2                # features of layer 3 for each part of the tree
 FINE = 60               # dots of a picture
-GAP = 0.75              # grey of the lines between them
+LINE, GREY = 3, 0.75    # width in dots and shade of the lines between them
 
 
 def needs(sizes: Preset) -> list[Stage]:
@@ -141,15 +141,15 @@ def mosaic(pictures: Sequence[np.ndarray]) -> np.ndarray:
     Examples
     --------
     >>> two = mosaic([np.zeros((2, 1, 3)), np.ones((2, 1, 3))])
-    >>> two.shape, two[0, [0, 29, 30, 31, 60, 61], 0].tolist()
-    ((182, 92, 3), [0.0, 0.0, 0.75, 1.0, 1.0, 0.75])
+    >>> two.shape, two[0, [0, 29, 30, 31, 32, 33], 0].tolist()
+    ((186, 96, 3), [0.0, 0.0, 0.75, 0.75, 0.75, 1.0])
     """
     largest = max(max(picture.shape[:2]) for picture in pictures)
     pixel = max(1, FINE // largest)                                     # few pixels become large ones
     pictures = [picture.repeat(pixel, axis=0).repeat(pixel, axis=1) for picture in pictures]
     height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
-    square = np.full((SIDE * (height + 1) - 1, SIDE * (width + 1) - 1, 3), GAP)
+    square = np.full((SIDE * (height + LINE) - LINE, SIDE * (width + LINE) - LINE, 3), GREY)
     for place, picture in enumerate(pictures):
-        y, x = place // SIDE * (height + 1), place % SIDE * (width + 1)
+        y, x = place // SIDE * (height + LINE), place % SIDE * (width + LINE)
         square[y:y + picture.shape[0], x:x + picture.shape[1]] = picture
     return square

@@ -35,9 +35,10 @@ def draw(found: dict[str, Any]) -> Figure:
     all_axes = above.subplots(1, len(found["parts"]), squeeze=False)[0]
     for letter, axes, part, place in zip(LETTERS, all_axes, found["parts"], found["features"]["parts"]):
         _tree(axes, found["arrays"]["features"], found["classes"], letters, marks, 8, place["drawn"])
-        shown = sum(name in part["names"] for name in place["drawn"])
-        where = "together" if place["together"] else f"{shown} of {len(part['names'])}" * (shown < len(part["names"])) \
-            or f"in a subtree of {place['size']}"
+        shown, size = sum(name in part["names"] for name in place["drawn"]), place["size"]
+        where = "together" if place["together"] else f"in a subtree of {size}"
+        if shown < len(part["names"]):
+            where = f"{shown} of {len(part['names'])} (all: {where})"
         axes.set_title(f"({letter}) {part['title']}, layer 3: {where}", fontsize=9, loc="left")
     titles = {"features": "CNN1 layer 3", "pixels": "pixels"}
     for axes, (space, title) in zip(below.subplots(1, 2), titles.items()):

@@ -24,7 +24,8 @@ def test_centroids_are_of_training_and_validation_images(tmp_path: Path) -> None
 def test_centroids_of_another_seed_and_layer(tmp_path: Path) -> None:
     lab = Planted(tmp_path, "ab", {0: np.zeros((2, 4)), (3, 0): np.ones((2, 3)), (3, 1): np.full((2, 3), 2.0)})
     assert centroids.of(lab, 0).values.shape == (2, 4)
-    assert centroids.of(lab).values[0, 0] == pytest.approx(1) and centroids.of(lab, seed=1).values[0, 0] == pytest.approx(2)
+    assert centroids.of(lab).values[0, 0] == pytest.approx(1)
+    assert centroids.of(lab, seed=1).values[0, 0] == pytest.approx(2)
 
 
 def test_a_class_without_images_is_left_out(tmp_path: Path) -> None:

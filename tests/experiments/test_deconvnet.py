@@ -113,7 +113,7 @@ def test_the_figure_shows_crops_side_by_side(found: dict[str, Any]) -> None:
     crop = found["arrays"][f"images-1-{one['feature']}"][0, 0, top:bottom, first:last]
     drawn = left.images[0].get_array()
     np.testing.assert_allclose(drawn[:60:10, :60:10, 0], 1 - crop, atol=1e-6)       # 6 pixels, each of 10 dots
-    assert right.images[0].get_array().shape == drawn.shape == (182, 182, 3)
+    assert right.images[0].get_array().shape == drawn.shape == (186, 186, 3)
     assert len(figure.get_axes()) == 2 * len(found["features"])
 
 
@@ -140,9 +140,9 @@ def test_a_silent_feature_is_gray_or_white() -> None:
 def test_a_mosaic_of_fewer_and_of_clipped_pictures() -> None:
     """Two pictures, the second cut off at an edge: the rest is the grey of the lines."""
     square = deconvnet.mosaic([np.zeros((60, 60, 3)), np.ones((40, 60, 3))])
-    assert square.shape == (182, 182, 3)
-    assert not square[:60, :60].any() and (square[:40, 61:121] == 1).all()
-    assert (square[40:, 60:] == deconvnet.GAP).all() and (square[60:] == deconvnet.GAP).all()
+    assert square.shape == (186, 186, 3)
+    assert not square[:60, :60].any() and (square[:40, 63:123] == 1).all()
+    assert (square[40:, 60:] == deconvnet.GREY).all() and (square[60:] == deconvnet.GREY).all()
 
 
 def test_colour_images(tmp_path: Path) -> None:
