@@ -51,7 +51,8 @@ class Planted(Lab):
         values = self.centroids.get((layer, seed), self.centroids.get(layer))
         away = np.array([[1.0], [-1.0], [0.5], [-0.5], [0.25]])
         train = [centre + away for centre in values]
-        return np.concatenate([*train, values - 0.25, np.full((2 * len(values), values.shape[1]), 1e3)]).astype(np.float32)
+        test = np.full((2 * len(values), values.shape[1]), 1e3)
+        return np.concatenate([*train, values - 0.25, test]).astype(np.float32)
 
     def network(self, model: str, seed: int, epoch: int | None = None, dropout: str | None = None) -> Network:
         return models.cnn1(n_classes=len(self.names), seed=seed, input_shape=self.three[0].images.shape[1:])
