@@ -5,10 +5,10 @@ and the same matrix. It has n^2 entries: 2.5 GB in float32 for 25,000 samples, 1
 what a solver asks for, and decides how it gets there:
 
 - `full`: computed once, if n^2 * 4 bytes fit in `cache_size`; everything else is then read from it;
-- `block`: a rectangle, computed by one matrix product over the samples; `class_block` keeps the blocks on the
+- `block`: a rectangle, computed by one matrix product over the samples; `class_blocks` keeps the blocks on the
   diagonal, because each of them serves all the problems of its class;
-- `RowCache`: the rows that a solver of a large problem asks for again and again, the least recently used of which make
-  room for new ones.
+
+and ``rows.py`` keeps the rows that a solver of a large problem asks for again and again.
 
 Same bits whatever the number of threads: a BLAS library may round an entry differently when it is computed in a
 matrix of another shape, so each part is always one product of the same shape, and BLAS itself runs on one thread.
@@ -28,11 +28,11 @@ from threadpoolctl import ThreadpoolController
 from classifiers.svm.kernels import Kernel
 from classifiers.svm.numba_gram import gather
 
-__all__ = ["Gram", "OneBlasThread", "RowCache"]
+__all__ = ["Gram", "OneBlasThread"]
 
 Part = slice | np.ndarray  # samples: a range, or int64 indices
 
-_ROWS = 64  # rows computed at a time: enough for an efficient product, 6 MB at 25,000 samples
+_ROWS = 384  # rows of the whole matrix that are one task
 
 
 class OneBlasThread:
@@ -139,7 +139,7 @@ class Gram:
             if self._matrix is None or self._indices is not None:
                 K = np.empty((self.n, self.n), np.float32)
                 every = slice(0, self.n)
-                chunks = [slice(i, min(i + 8 * _ROWS, self.n)) for i in range(0, self.n, 8 * _ROWS)]
+                chunks = [slice(i, min(i + _ROWS, self.n)) for i in range(0, self.n, _ROWS)]
                 with OneBlasThread():
                     joblib.Parallel(n_jobs=self.n_jobs, require="sharedmem")(
                         joblib.delayed(self.block)(rows, every, K[rows]) for rows in chunks)
@@ -176,17 +176,44 @@ class Gram:
         """Return row i, (n,) float32."""
         return self.rows(i, i + 1)[0]
 
-    def class_block(self, start: int, stop: int) -> np.ndarray:
-        """Return K[start:stop, start:stop], kept for the next call while half the cache size has room for it."""
-        key = (start, stop)
-        if key not in self._class_blocks:
-            block = self.block(slice(start, stop), slice(start, stop))
-            with self._lock:
-                held = sum(other.nbytes for other in self._class_blocks.values())
-                if held + block.nbytes <= self.budget // 2:
-                    self._class_blocks[key] = block
-            return block
-        return self._class_blocks[key]
+    def class_blocks(self, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the blocks K[start:stop, start:stop] of neighbouring classes, one behind the other.
+
+        They are kept for the next call while half the cache size has room for them; those that were not used for
+        longest go first.
+
+        Parameters
+        ----------
+        edges : (Q + 1,) int64
+            Class q has the samples from ``edges[q]`` to ``edges[q + 1]``.
+
+        Returns
+        -------
+        blocks : 1-D float32
+        where : (Q + 1,) int64
+            Class q has the entries from ``where[q]`` to ``where[q + 1]``.
+        """
+        where = np.concatenate([[0], np.cumsum(np.diff(edges)**2)])
+        key = int(edges[0]), int(edges[-1])
+        with self._lock:                                     # whoever else wants these waits for them
+            if key not in self._class_blocks:
+                room = self.budget // 2 - 4 * int(where[-1])
+                while self._class_blocks and sum(held.nbytes for held in self._class_blocks.values()) > room:
+                    del self._class_blocks[next(iter(self._class_blocks))]
+                blocks = np.empty(where[-1], np.float32)
+                for start, stop, at in zip(edges, edges[1:], where):
+                    size, part = stop - start, slice(start, stop)
+                    self.block(part, part, blocks[at:at + size * size].reshape(size, size))
+                if room >= 0:
+                    self._class_blocks[key] = blocks
+                return blocks, where
+            blocks = self._class_blocks[key] = self._class_blocks.pop(key)      # now the newest
+            return blocks, where
+
+    def forget_class_blocks(self) -> None:
+        """Give their memory back."""
+        with self._lock:
+            self._class_blocks.clear()
 
     def restrict(self, indices: Any) -> Gram:
         """Return the Gram matrix of some of the samples; it reads from this one's whole matrix if that exists.
@@ -248,54 +275,3 @@ def _arrive(token: str, sender: int, state: dict[str, Any]) -> Gram:
         _arrived.clear()
         _arrived[token] = gram
     return gram
-
-
-class RowCache:
-    """The most recently used rows of a Gram matrix, within a bounded number of bytes.
-
-    Parameters
-    ----------
-    gram : Gram
-    size : int
-        Bytes for rows. Another third of it may be used for a moment while rows are computed. At least
-        16 rows are kept whatever it says.
-
-    Examples
-    --------
-    >>> gram = Gram(np.array([[1.0], [2.0], [3.0]], np.float32), Kernel("linear"))
-    >>> K, positions = RowCache(gram, size=1000).take(np.array([2, 0]))
-    >>> K[positions]
-    array([[3., 6., 9.],
-           [1., 2., 3.]], dtype=float32)
-    """
-
-    def __init__(self, gram: Gram, size: int):
-        self.gram = gram
-        self.capacity = min(gram.n, max(16, size // (4 * gram.n)))
-        self._together = max(1, min(_ROWS, self.capacity // 3))
-        self._rows = np.empty((self.capacity, gram.n), np.float32)
-        self._owner = np.full(self.capacity, -1, np.int64)  # which sample's row a position holds
-        self._position = np.full(gram.n, -1, np.int64)      # where a sample's row is held, -1: nowhere
-        self._used = np.zeros(self.capacity, np.int64)      # when a position was last asked for
-        self._clock = 0
-
-    def take(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return an array of rows and the positions in it of these samples' rows; valid until the next call.
-
-        Parameters
-        ----------
-        samples : (m,) int64
-            Without repeats; m at most `capacity`.
-        """
-        self._clock += 1
-        self._used[self._position[samples[self._position[samples] >= 0]]] = self._clock
-        missing = samples[self._position[samples] < 0]
-        if len(missing):
-            free = np.argsort(self._used, kind="stable")[:len(missing)]  # never those of this call: they are newest
-            evicted = self._owner[free]
-            self._position[evicted[evicted >= 0]] = -1
-            self._owner[free], self._position[missing], self._used[free] = missing, free, self._clock
-            for start in range(0, len(missing), self._together):
-                part = slice(start, start + self._together)
-                self._rows[free[part]] = self.gram.block(missing[part], slice(0, self.gram.n))
-        return self._rows, self._position[samples]

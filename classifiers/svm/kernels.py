@@ -36,6 +36,7 @@ __all__ = ["NAMES", "Kernel", "kernel_loops", "resolve_gamma"]
 
 NAMES = ("linear", "poly", "rbf", "sigmoid", "precomputed")
 _SLAB = 1 << 16  # entries finished at a time: 256 KB, which stays in cache between the steps
+_PRODUCT, _ROWS = 1 << 19, 128  # entries, but at least so many rows, of a product at a time: 2 MB
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,16 @@ class Kernel:
         """
         if callable(self.name):
             return self._call(A, B, out)
+        if self.name == "rbf":
+            norms_a, norms_b = (np.einsum("ij,ij->i", part, part) if norms is None else norms
+                                for part, norms in zip((A, B), squares))
+            K = np.empty((len(A), len(B)), np.float32) if out is None else out
+            for start in range(0, len(K), rows := max(_ROWS, _PRODUCT // max(1, K.shape[1]))):
+                slab = slice(start, start + rows)              # still in the second-level cache for its exponentials
+                finish_rbf(np.matmul(A[slab], B.T, out=K[slab]), norms_a[slab], norms_b, self.gamma)
+            return K
         K = np.matmul(A, B.T, out=out)                                                            # (m, n): a . b
         if self.name == "linear":
-            return K
-        if self.name == "rbf":
-            norms_a, norms_b = squares
-            finish_rbf(K, self.squares(A) if norms_a is None else norms_a,
-                       self.squares(B) if norms_b is None else norms_b, self.gamma)
             return K
         for start in range(0, len(K), rows := max(1, _SLAB // max(1, K.shape[1]))):
             self._finish(K[start:start + rows])

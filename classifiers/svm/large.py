@@ -3,19 +3,27 @@
 In a one-vs-rest problem of 25,000 samples perhaps a thousand become support vectors. The iterations of SMO over all
 samples would stream two rows of 100 KB each through the memory for every update; LIBSVM *shrinks* the problem to the
 samples that may still change, and at the end reconstructs the gradient of the others. Here the same thought is
-carried through: a small dense problem over a working set of the samples that matter is solved by the fast SMO of
-``numba_smo.py`` with everything else held fixed, and the gradient of all samples is brought up to date once a round::
+carried through: small dense problems over the samples that matter are solved by the fast SMO of ``numba_smo.py`` with
+everything else held fixed, and the gradient of all samples is brought up to date once a round::
 
     repeat
         F = K beta - y over all samples; stop if the gap of the KKT conditions is below tol
-        W = the samples that violate most: from `up` and from `low`, and the free ones
-        minimise D over beta[W]                              sum(beta[W]) as it was, the rest as it is
+        A = the active samples: those that violate most, from `up` and from `low`, and the free ones
+        repeat until the gap over A is small
+            W = the working set: a quarter of A, chosen likewise
+            minimise D over beta[W]                          sum(beta[W]) as it was, the rest as it is
+            F[A] += K[A, changed] (beta - beta before)[changed]
         F += K[:, changed] (beta - beta before)[changed]     the only rows of K over all samples that are needed
 
 The problem over W is that of ``smo.py`` again: its gradient is F[W], its Gram matrix K[W, W]. Each round lowers D, as
 every W contains the pair that violates the conditions most (Osuna et al. 1997 have the argument), so the rounds
-converge to the same optimum. The rows of `changed` are asked for in bulk, by one matrix product, which is several
-times faster than one at a time; those of the last rounds are kept (`RowCache`), least recently used first to go.
+converge to the same optimum. In the first round, when nothing is known yet, A is one working set, an even sample.
+
+Nearly all the time goes into rows of K. So there are few rounds: from the third on, A is solved to the final tolerance.
+And several problems on the same samples, such as one-vs-rest problems, take their rounds together: samples that are
+hard for one class are hard for others, and a row is computed once for all problems that need it. Rows are asked for in
+bulk, by one matrix product, which is several times faster than one at a time; those of the last rounds are kept
+(`RowCache`), least recently used first to go.
 
 If more samples are free than the working set holds, they take turns, which can need thousands of rounds. So it grows
 to twice their number where memory allows; where the whole matrix exists, SMO over all samples takes over instead.
@@ -31,125 +39,189 @@ from collections.abc import Callable
 
 import numpy as np
 
-from classifiers.svm.gram import Gram, RowCache
+from classifiers.svm.dense import minimise
+from classifiers.svm.gram import Gram
 from classifiers.svm.numba_gram import add_rows
-from classifiers.svm.numba_smo import minimise
+from classifiers.svm.rows import RowCache
 from classifiers.svm.smo import Solution, bias_and_violation, bounds, feasible
 
 __all__ = ["solve_large"]
 
 _WHOLE = 2048  # beyond so many samples, gathering K[W, W] costs more than SMO over all samples on a matrix that exists
 WORKING_SET = 1536  # samples at first: a matrix of 9 MB
+_ACTIVE = 4          # active samples of a problem, in working sets
+_TOGETHER = 256      # rows over the active samples at a time: 6 MB
+_NOTHING = np.empty(0, np.int64), np.empty(0)
 
 
 def solve_large(gram: Gram, y: np.ndarray, C: np.ndarray, tol: float, max_iter: int, beta: np.ndarray | None = None,
-                check: Callable[[], None] | None = None, memory: int | None = None) -> Solution:
-    """Solve one binary problem of any size within the memory that `gram` may use.
+                check: Callable[[], None] | None = None, memory: int | None = None) -> list[Solution]:
+    """Solve binary problems of any size, all on the same samples, within the memory that `gram` may use.
 
     Parameters
     ----------
     gram : Gram
         Of n samples.
-    y : (n,) array of +1 and -1
-        Labels.
+    y : (G, n) array of +1 and -1
+        Labels of each problem.
     C : (n,) array
         Upper bound of alpha for each sample.
     tol : float
         Largest gap of the KKT conditions to accept.
     max_iter : int
-        Largest number of iterations, summed over the rounds.
-    beta : (n,) array, optional
+        Largest number of iterations of a problem, summed over the rounds.
+    beta : (G, n) array, optional
         Where to start (see `classifiers.svm.smo.feasible`).
     check : callable, optional
         Called at least every tenth of a second or so; it may raise to give up.
     memory : int, optional
-        Bytes for the working set and for rows; by default all that `gram` may use.
+        Bytes for gradients, variables, the working set and rows; by default all that `gram` may use.
 
     Returns
     -------
-    Solution
+    list of Solution
 
     Examples
     --------
     >>> from classifiers.svm.kernels import Kernel
     >>> gram = Gram(np.array([[1.0], [-1.0], [3.0]], np.float32), Kernel("linear"))
-    >>> solution = solve_large(gram, np.array([1, -1, 1]), np.full(3, 10.0), tol=1e-3, max_iter=100)
+    >>> solution, = solve_large(gram, np.array([[1, -1, 1]]), np.full(3, 10.0), tol=1e-3, max_iter=100)
     >>> solution.beta, solution.violation
     (array([ 0.5, -0.5,  0. ]), 0.0)
     """
-    y, C = np.asarray(y, np.float64), np.asarray(C, np.float64)
-    memory = memory or gram.budget
+    C = np.asarray(C, np.float64)
+    F = np.negative(y, dtype=np.float64)                                             # (G, n)
+    memory = max(0, (gram.budget if memory is None else memory) - 2 * F.nbytes)                  # F and beta
     limit = max(16, min(gram.n, math.isqrt(memory // 8)))  # a matrix of half the memory; most of the rest is for rows
     size = min(WORKING_SET, limit)
     buffer = np.empty(limit * limit, np.float32)           # what is never touched takes no memory
     rows = _row_cache(gram, memory, size)
-    warm, beta = beta is not None, feasible(beta, y, C)
-    lower, upper = bounds(y, C)
-    F = -y
-    if warm:
-        _follow(gram, rows, F, np.flatnonzero(beta), beta)
-    done, working = 0, np.empty(0, np.int64)
+    problems = [_Problem(y[p], C, F[p], None if beta is None else beta[p], size) for p in range(len(y))]
+    moves = [(samples := np.flatnonzero(problem.beta), problem.beta[samples]) for problem in problems]
     while True:
-        bias, violation = bias_and_violation(F, beta, y, C)
-        if violation < tol or done >= max_iter:
-            return Solution(beta, bias, done, violation)
-        free = int(np.count_nonzero((beta > lower) & (beta < upper)))
-        if size < min(limit, 2 * free):                    # or they would take turns: thousands of rounds
-            size, rows = min(limit, 2 * free), None            # gives its memory back before the next one takes it
+        _follow(gram, rows, F, moves, check)
+        if all(problem.solution for problem in problems):
+            return [problem.solution for problem in problems if problem.solution]
+        grown = max(problem.grow(limit, tol, max_iter) for problem in problems)
+        if grown > size:
+            size, rows = grown, None                       # gives its memory back before the next one takes it
             rows = _row_cache(gram, memory, size)
-        if gram.whole is not None and size > _WHOLE:
-            done += minimise(gram.whole, F, beta, lower, upper, tol, max_iter - done, check)
-            bias, violation = bias_and_violation(F, beta, y, C)
-            return Solution(beta, bias, done, violation)
-        working = _working_set(F, beta, lower, upper, working, size, first=done == 0 and not warm)
-        K = gram.block(working, working, buffer[:len(working)**2].reshape(len(working), len(working)))
-        part = beta[working]
-        steps = minimise(K, F[working], part, lower[working], upper[working], max(tol / 2, violation / 40),
-                         max_iter - done, check)
-        moved = part - beta[working]
+        moves = [problem.advance(gram, buffer, tol, max_iter, check) for problem in problems]
+
+
+class _Problem:
+    """One of the problems between two rounds."""
+
+    def __init__(self, y: np.ndarray, C: np.ndarray, F: np.ndarray, beta: np.ndarray | None, size: int):
+        self.y, self.C, self.F, self.size = y, C, F, size
+        self.beta = feasible(beta, y, C)
+        self.done, self.active = 0, np.empty(0, np.int64)
+        self.rounds = 0 if beta is None else 1             # a warm start is what the first round finds
+        self.solution: Solution | None = None
+
+    def grow(self, limit: int, tol: float, max_iter: int) -> int:
+        """Stop if the solution is found; else let the working set follow the free samples, and return its size."""
+        if self.solution is not None:
+            return 0
+        self.bias, self.violation = bias_and_violation(self.F, self.beta, self.y, self.C)
+        if self.violation < tol or self.done >= max_iter:
+            return self.stop()
+        free = int(np.count_nonzero(self.beta)) - int(np.count_nonzero(np.abs(self.beta) == self.C))
+        if self.size < min(limit, 2 * free):               # or they would take turns: thousands of rounds
+            self.size = min(limit, 2 * free)
+        return self.size
+
+    def stop(self) -> int:
+        self.solution = Solution(self.beta, self.bias, self.done, self.violation)
+        return 0
+
+    def advance(self, gram: Gram, buffer: np.ndarray, tol: float, max_iter: int,
+                check: Callable[[], None] | None) -> tuple[np.ndarray, np.ndarray]:
+        """Solve over the active samples; return those whose beta changed, and by how much."""
+        if self.solution is not None:
+            return _NOTHING
+        beta, F, y, C = self.beta, self.F, self.y, self.C
+        if gram.whole is not None and self.size > _WHOLE:
+            self.done += minimise(gram.whole, F, beta, *bounds(y, C), tol, max_iter - self.done, check)[0]
+            self.bias, self.violation = bias_and_violation(F, beta, y, C)
+            self.stop()
+            return _NOTHING
+        alone = self.rounds == 0 or gram.whole is not None      # of one working set: rows are few yet, or cost nothing
+        goal = max(tol / 2, self.violation / 40 if self.rounds < 2 or alone else 0.0)
+        lower, upper = bounds(y, C)
+        A = self.active = _working_set(F, beta, lower, upper, self.active, self.size * (1 if alone else _ACTIVE),
+                                       first=self.rounds == 0)
+        self.rounds += 1
+        part, F, y, C, lower, upper = beta[A], F[A], y[A], C[A], lower[A], upper[A]
+        W = np.empty(0, np.int64)
+        while True:
+            W = np.arange(len(A)) if len(A) <= self.size else _working_set(F, part, lower, upper, W, self.size)
+            K = gram.block(A[W], A[W], buffer[:len(W)**2].reshape(len(W), len(W)))
+            after = part[W]
+            self.done += minimise(K, F[W], after, lower[W], upper[W], goal, max_iter - self.done, check)[0]
+            moved, part[W] = after - part[W], after
+            changed = np.flatnonzero(moved)
+            if len(W) == len(A) or not len(changed) or self.done >= max_iter:
+                break
+            for start in range(0, len(changed), _TOGETHER):
+                some = changed[start:start + _TOGETHER]
+                K = gram.block(A[W[some]], A)
+                add_rows(F[None], K, np.arange(len(some)), moved[some], np.array([0, len(some)]))
+            if bias_and_violation(F, part, y, C)[1] < goal:
+                break
+            if check is not None:
+                check()
+        moved = part - beta[A]
         changed = np.flatnonzero(moved)
         if not len(changed):  # the float32 rows of the working set and of all samples differ by more than tol allows
-            return Solution(beta, bias, done + steps, violation)
-        beta[working] = part
-        done += steps
-        weights = np.zeros(gram.n)
-        weights[working] = moved
-        _follow(gram, rows, F, working[changed], weights)
-        if check is not None:
-            check()
+            self.stop()
+        beta[A] = part
+        return A[changed], moved[changed]
 
 
 def _row_cache(gram: Gram, memory: int, size: int) -> RowCache | None:
     """Return room for rows, in three quarters of what a working set of `size` leaves, unless the matrix exists."""
-    return None if gram.whole is not None else RowCache(gram, (memory - 4 * size * size) * 3 // 4)
+    return None if gram.whole is not None else RowCache(gram, max(0, memory - 4 * size * size) * 3 // 4)
 
 
-def _follow(gram: Gram, rows: RowCache | None, F: np.ndarray, changed: np.ndarray, weights: np.ndarray) -> None:
-    """F += K[:, changed] @ weights[changed]."""
-    if rows is None:
-        add_rows(F, gram.whole, changed, weights[changed])
-        return
-    for start in range(0, len(changed), rows.capacity):
-        part = changed[start:start + rows.capacity]
-        K, positions = rows.take(part)
-        add_rows(F, K, positions, weights[part])
+def _follow(gram: Gram, rows: RowCache | None, F: np.ndarray, moves: list[tuple[np.ndarray, np.ndarray]],
+            check: Callable[[], None] | None) -> None:
+    """F[p] += K[:, samples] @ weights for the (samples, weights) of each problem p: a row is computed once for all."""
+    samples, weights = (np.concatenate(parts) for parts in zip(*moves))
+    problem = np.repeat(np.arange(len(moves)), [len(part) for part, _ in moves])
+    needed, every = np.unique(samples), np.arange(len(F) + 1)
+    place = np.full(gram.n, -1)
+    whole = [(gram.whole, slice(0, gram.n), needed, needed)]
+    for K, columns, positions, part in whole if rows is None else rows.walk(needed):
+        if columns.start == 0:                             # of some rows the first tile
+            if check is not None:
+                check()
+            place[part] = positions
+            here = np.flatnonzero(place[samples] >= 0)
+            chosen, weight, starts = place[samples[here]], weights[here], np.searchsorted(problem[here], every)
+            place[part] = -1
+        add_rows(F[:, columns], K, chosen, weight, starts)
 
 
 def _working_set(F: np.ndarray, beta: np.ndarray, lower: np.ndarray, upper: np.ndarray, last: np.ndarray, size: int,
-                 first: bool) -> np.ndarray:
+                 first: bool = False) -> np.ndarray:
     """Return the samples of the next round, sorted."""
-    up, low = np.flatnonzero(beta < upper), np.flatnonzero(beta > lower)
+    up, low = beta < upper, beta > lower
     half = size // 2
     if first:  # all beta are 0 and all of a class have the same F: take an even sample of each class
-        return np.union1d(_evenly(up, max(half, size - len(low))), _evenly(low, max(half, size - len(up))))
+        n_up, n_low = int(up.sum()), int(low.sum())
+        return np.union1d(_evenly(np.flatnonzero(up), max(half, size - n_low)),
+                          _evenly(np.flatnonzero(low), max(half, size - n_up)))
+    free = up & low                                          # whatever else moves, these have to follow
     smallest, largest = F[up].min(), F[low].max()
-    up, low = up[F[up] < largest], low[F[low] > smallest]
-    chosen = np.union1d(_least(up, F[up], size // 4), _least(low, -F[low], size // 4))
-    free = np.flatnonzero((beta > lower) & (beta < upper))   # whatever else moves, these have to follow
-    for others in (np.intersect1d(free, last), free, _least(up, F[up], half), _least(low, -F[low], half)):
-        others = np.setdiff1d(others, chosen, assume_unique=True)
-        chosen = np.union1d(chosen, others[:size - len(chosen)])
-    return chosen
+    rising, falling = np.flatnonzero(up & (F < largest)), np.flatnonzero(low & (F > smallest))
+    chosen, room = np.zeros(len(F), bool), size
+    for samples in (_least(rising, F[rising], size // 4), _least(falling, -F[falling], size // 4), last[free[last]],
+                    np.flatnonzero(free), _least(rising, F[rising], half), _least(falling, -F[falling], half)):
+        samples = samples[~chosen[samples]][:room]
+        chosen[samples] = True
+        room -= len(samples)
+    return np.flatnonzero(chosen)
 
 
 def _evenly(samples: np.ndarray, count: int) -> np.ndarray:

@@ -19,38 +19,40 @@ The samples are sorted by class, so the Gram matrix of the pair (a, b) is four r
       b | K_ba  | K_bb  |                  K_ab is needed once
         +-------+-------+
 
-and half of the whole matrix is computed once, a few hundred KB at a time, and forgotten.
+and half of the whole matrix is computed once, 2 MB at a time, and forgotten (``strips.py``).
+
+One-vs-rest problems share all their samples, and a sample that is hard for one class is hard for others: those of
+a group of classes advance together, so that a row of the matrix is computed once for all of them (``large.py``).
 
 Layout of the coefficients (LIBSVM's): beta of a sample of class a in the problem against class b is
 ``coef[b - 1 if a < b else b, sample]``: K - 1 numbers for each sample, one for each other class.
 
-The problems know nothing of one another: the largest are handed out first, in batches of about equal work, to joblib's
-threads (the kernels release the GIL), to processes or to a Dask cluster. A problem gives the same bits in each of them.
+Batches of about equal work are handed to joblib's threads (the kernels release the GIL), to processes or to a Dask
+cluster, the problems that are large by themselves first. How they are cut does not depend on the number of workers: a
+problem gives the same bits whatever it is. Solutions are written into `coef` as they arrive.
 
 Sources: C.-W. Hsu, C.-J. Lin 2002, "A comparison of methods for multiclass support vector machines"; the layout is that
 of C.-C. Chang, C.-J. Lin 2011, "LIBSVM: a library for support vector machines".
 """
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import joblib
 import numpy as np
 
+from classifiers.svm.dense import solve
 from classifiers.svm.gram import Gram, OneBlasThread
 from classifiers.svm.large import solve_large
-from classifiers.svm.numba_gram import transpose
-from classifiers.svm.numba_smo import minimise, solve_tiles
-from classifiers.svm.smo import Solution, bias_and_violation, bounds, feasible
+from classifiers.svm.strips import Strip, plan, solve_strip
 
 __all__ = ["MulticlassSolution", "coef_rows", "fit_problems", "pairs"]
 
 _BATCHES = 256  # tasks of one fit: enough to keep the workers busy to the end, few enough to cost nothing
-
-
-_SHARES = 4  # large problems that may be solved at the same time
-_DENSE = 4096  # samples of a pair: its tiles, 64 MB, are computed whole up to here
+_SHARES = 4     # large pairs that may be solved at the same time
+_GROUPS = 2     # groups of one-vs-rest problems likewise: the larger a group, the more problems share a row
 
 
 class MulticlassSolution(NamedTuple):
@@ -142,117 +144,140 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
     array([-0.        ,  0.66666667,  1.5       ])
     """
     starts, C = np.asarray(starts, np.int64), np.asarray(C, np.float64)
-    sizes, n_classes = np.diff(starts), len(starts) - 1
+    n_classes = len(starts) - 1
+    n_problems = n_classes * (n_classes - 1) // 2 if strategy == "ovo" else n_classes
+    tasks: list[Sequence[Task]]
     if strategy == "ovo":
-        problems = pairs(n_classes)
-        lengths = sizes[problems].sum(axis=1)
-        coef = np.zeros((n_classes - 1, gram.n))
+        strips, large = plan(starts, gram.budget)
+        shares = min(len(large), _SHARES) * (2 if strips else 1)        # the other half for the blocks of the classes
+        tasks = [*([pair] for pair in large), *_batches(starts, strips)]
     else:
-        problems = np.stack([np.arange(n_classes)] * 2, axis=1)
-        lengths = np.full(n_classes, gram.n)
-        coef = np.zeros((n_classes, gram.n))
         if gram.fits:
             gram.full()
-    memory, workers = _shares(gram, lengths, joblib.effective_n_jobs(n_jobs))
-    batches = _batches(lengths)
-    intercept, violation = np.empty(len(problems)), np.empty(len(problems))
-    iterations = np.empty(len(problems), np.int64)
-    stop = np.zeros(1, bool)
+        groups = _groups(gram, n_classes)
+        shares, tasks = min(len(groups), _GROUPS), [[group] for group in groups]
+    # The memory of a large problem decides about its working sets, and so, within the tolerance, about its
+    # result. It must not depend on the number of workers: so there are no more workers than shares of it.
+    workers = joblib.effective_n_jobs(n_jobs)
+    if shares and gram.whole is None:
+        workers = min(workers, _SHARES if strategy == "ovo" else _GROUPS)
+    solver = _Solver(gram, starts, C, tol, max_iter, beta, shrinking, gram.budget // max(1, shares), np.zeros(1, bool))
+    coef = np.zeros((n_classes - (strategy == "ovo"), gram.n))
+    intercept, violation = np.empty(n_problems), np.empty(n_problems)
+    iterations = np.empty(n_problems, np.int64)
     try:
         with OneBlasThread():
-            solved = joblib.Parallel(n_jobs=workers, prefer="threads", verbose=verbose)(
-                joblib.delayed(_solve_batch)(gram, starts, C, problems[batch], tol, max_iter, beta, shrinking, memory,
-                                             stop)
-                for batch in batches)
+            parallel = joblib.Parallel(n_jobs=workers, prefer="threads", verbose=verbose,
+                                       return_as="generator_unordered")
+            for answers in parallel(joblib.delayed(_solve_batch)(solver, batch) for batch in tasks):
+                for answer in answers:
+                    for rows, samples, values in answer.parts:
+                        coef[rows, samples] = values
+                    intercept[answer.problems], iterations[answer.problems], violation[answer.problems] = answer.found.T
     except BaseException:
-        stop[0] = True  # threads that still iterate notice it within a tenth of a second
+        solver.stop[0] = True  # threads that still iterate notice it within a tenth of a second
         raise
-    for batch, solutions in zip(batches, solved):
-        for problem, solution in zip(batch, solutions):
-            a, b = problems[problem]
-            if a == b:
-                coef[a] = solution.beta
-            else:
-                m, (row_a, row_b) = sizes[a], coef_rows(a, b)
-                coef[row_a, starts[a]:starts[a + 1]] = solution.beta[:m]
-                coef[row_b, starts[b]:starts[b + 1]] = solution.beta[m:]
-            _, intercept[problem], iterations[problem], violation[problem] = solution
+    gram.forget_class_blocks()      # whoever goes on with the coefficients copies them
     return MulticlassSolution(coef, intercept, iterations, violation)
 
 
-def _is_large(gram: Gram, n: int | np.ndarray) -> Any:
-    """Whether a pair of n samples is solved over working sets instead of on four tiles."""
-    return (n > _DENSE) | (4 * n * n > gram.budget // 8)
+Task = Strip | tuple[int, int] | range  # some pairs, a large pair, the classes of a group of one-vs-rest problems
 
 
-def _shares(gram: Gram, lengths: np.ndarray, n_jobs: int) -> tuple[int, int]:
-    """Return the bytes for each large problem and the number of workers for all.
+class _Solver(NamedTuple):
+    """What all tasks of a fit have in common; each runs in a thread, another process or on another machine."""
 
-    The memory of a large problem decides about its working sets, and so, within the tolerance, about its result: it
-    must not depend on the number of workers. So memory is dealt for up to `_SHARES` problems at a time, and
-    there are no more workers than that.
-    """
-    n_large = int(np.count_nonzero(_is_large(gram, lengths)))
-    shares = min(n_large, _SHARES)
-    if gram.whole is not None or n_large == 0:
-        return gram.budget // _SHARES, n_jobs
-    half = 1 if n_large == len(lengths) else 2             # the other half for the blocks of the classes
-    return gram.budget // (half * shares), n_jobs if shares < 2 else min(n_jobs, shares)
+    gram: Gram
+    starts: np.ndarray
+    C: np.ndarray
+    tol: float
+    max_iter: int
+    beta: np.ndarray | None
+    shrinking: bool
+    memory: int         # for a large problem
+    stop: np.ndarray    # set when somebody interrupts
 
-
-def _batches(lengths: np.ndarray) -> list[np.ndarray]:
-    """Group problems, the largest first, so that each batch has about 1 / `_BATCHES` of the work or one problem."""
-    order = np.argsort(-lengths, kind="stable")
-    work = np.cumsum(lengths[order].astype(np.float64) ** 2)
-    return np.split(order, np.unique(np.searchsorted(work, work[-1] * np.arange(1, _BATCHES) / _BATCHES)))
-
-
-def _solve_batch(gram: Gram, starts: np.ndarray, C: np.ndarray, problems: np.ndarray, tol: float, max_iter: int,
-                 beta: np.ndarray | None, shrinking: bool, memory: int, stop: np.ndarray) -> list[Solution]:
-    """Solve some problems one after the other; runs in a thread, another process or on another machine."""
-    def check() -> None:
-        if stop[0]:
+    def check(self) -> None:
+        if self.stop[0]:
             raise KeyboardInterrupt
 
-    solutions = []
+
+class _Answer(NamedTuple):
+    """Solutions of some problems."""
+
+    parts: list[tuple[int | slice, slice, np.ndarray]]  # rows and samples of `coef`, and what belongs there
+    problems: slice
+    found: np.ndarray                                   # (problems, 3): bias, iterations, violation
+
+
+def _groups(gram: Gram, n_classes: int) -> list[range]:
+    """Divide one-vs-rest problems: gradients and variables of a group take a quarter of its memory at most."""
+    most = max(1, gram.budget // (_GROUPS * 4 * 16 * gram.n))
+    count = max(min(n_classes, _GROUPS), -(-n_classes // most))
+    cuts = [n_classes * group // count for group in range(count + 1)]
+    return [range(first, last) for first, last in pairwise(cuts)]
+
+
+def _batches(starts: np.ndarray, strips: list[Strip]) -> list[Sequence[Task]]:
+    """Group strips in their order, so that each batch has about 1 / `_BATCHES` of the work or one strip."""
+    sizes = np.diff(starts)
+    work = np.cumsum([float(((sizes[a] + sizes[first:last])**2).sum()) for a, first, last, _ in strips])
+    cuts = [*np.searchsorted(work, np.linspace(0, work[-1], _BATCHES + 1)), len(strips)] if strips else []
+    return [strips[first:last] for first, last in pairwise(cuts) if last > first]
+
+
+def _solve_batch(solver: _Solver, batch: Sequence[Task]) -> list[_Answer]:
+    """Solve some problems one after the other."""
     with OneBlasThread():
-        for a, b in problems:
-            check()
-            solutions.append(_solve_rest(gram, starts, C, a, tol, max_iter, beta, shrinking, memory, check)
-                             if a == b else _solve_pair(gram, starts, C, a, b, tol, max_iter, beta, memory, check))
-    return solutions
+        answers = []
+        for task in batch:
+            solver.check()
+            answers.append(_solve_strip(solver, task) if isinstance(task, Strip) else
+                           _solve_rest(solver, task) if isinstance(task, range) else _solve_pair(solver, *task))
+        return answers
 
 
-def _solve_pair(gram: Gram, starts: np.ndarray, C: np.ndarray, a: int, b: int, tol: float, max_iter: int,
-                beta: np.ndarray | None, memory: int, check: Callable[[], None]) -> Solution:
+def _number(n_classes: int, a: int, b: int) -> int:
+    """Return the position of the pair in `pairs`."""
+    return a * (2 * n_classes - a - 3) // 2 + b - 1
+
+
+def _solve_strip(solver: _Solver, strip: Strip) -> _Answer:
+    gram, starts, C, tol, max_iter, beta = solver[:6]
+    a, first, last, _ = strip
+    beta_a, beta_b, found = solve_strip(gram, starts, C, strip, tol, max_iter, beta, solver.check)
+    number = _number(len(starts) - 1, a, first)
+    return _Answer([(slice(first - 1, last - 1), slice(starts[a], starts[a + 1]), beta_a),
+                    (a, slice(starts[first], starts[last]), beta_b)], slice(number, number + last - first), found)
+
+
+def _solve_pair(solver: _Solver, a: int, b: int) -> _Answer:
+    """Solve a pair that is too large for tiles."""
+    gram, starts, C, tol, max_iter, beta = solver[:6]
     in_a, in_b = slice(starts[a], starts[a + 1]), slice(starts[b], starts[b + 1])
-    m, n = in_a.stop - in_a.start, in_a.stop - in_a.start + in_b.stop - in_b.start
-    y = np.ones(n)
-    y[m:] = -1
-    C_pair = np.concatenate([C[in_a], C[in_b]])
+    m, samples = in_a.stop - in_a.start, np.r_[in_a, in_b]
     row_a, row_b = coef_rows(a, b)
-    start = None if beta is None else np.concatenate([beta[row_a, in_a], beta[row_b, in_b]])
-    if _is_large(gram, n):
-        samples = np.concatenate([np.arange(in_a.start, in_a.stop), np.arange(in_b.start, in_b.stop)])
-        return solve_large(gram.restrict(samples), y, C_pair, tol, max_iter, start, check, memory)
-    K_ab = gram.block(in_a, in_b)
-    K_ba = np.empty((n - m, m), np.float32)
-    transpose(K_ab, K_ba)
-    tiles = gram.class_block(in_a.start, in_a.stop), K_ab, K_ba, gram.class_block(in_b.start, in_b.stop)
-    return solve_tiles(tiles, y, C_pair, tol, max_iter, start, check)
+    start = None if beta is None else np.concatenate([beta[row_a, in_a], beta[row_b, in_b]])[None]
+    y = np.where(np.arange(len(samples)) < m, 1, -1).astype(np.int8)
+    solution, = solve_large(gram.restrict(samples), y[None], C[samples], tol, max_iter, start, solver.check,
+                            solver.memory)
+    number = _number(len(starts) - 1, a, b)
+    return _Answer([(row_a, in_a, solution.beta[:m]), (row_b, in_b, solution.beta[m:])], slice(number, number + 1),
+                   np.array([solution[1:]]))
 
 
-def _solve_rest(gram: Gram, starts: np.ndarray, C: np.ndarray, k: int, tol: float, max_iter: int,
-                beta: np.ndarray | None, shrinking: bool, memory: int, check: Callable[[], None]) -> Solution:
-    y = np.full(gram.n, -1.0)
-    y[starts[k]:starts[k + 1]] = 1
-    start = None if beta is None else beta[k]
+def _solve_rest(solver: _Solver, classes: range) -> _Answer:
+    """Solve the one-vs-rest problems of some classes."""
+    gram, starts, C, tol, max_iter, beta = solver[:6]
+    label = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    y = np.where(label == np.array(classes)[:, None], 1, -1).astype(np.int8)                         # (classes, n)
+    start = None if beta is None else beta[classes.start:classes.stop]
     if gram.fits:
         gram.full()  # in another process it is not there yet
-    if shrinking or gram.whole is None:
-        return solve_large(gram, y, C, tol, max_iter, start, check, memory)
-    start = feasible(start, y, C)
-    F = gram.whole.astype(np.float64) @ start - y if start.any() else -y
-    steps = minimise(gram.whole, F, start, *bounds(y, C), tol, max_iter, check)
-    bias, violation = bias_and_violation(F, start, y, C)
-    return Solution(start, bias, steps, violation)
+    if solver.shrinking or gram.whole is None:
+        solutions = solve_large(gram, y, C, tol, max_iter, start, solver.check, solver.memory)
+    else:
+        solutions = [solve(gram.whole, y[p], C, tol, max_iter, None if start is None else start[p], solver.check)
+                     for p in range(len(y))]
+    return _Answer([(k, slice(0, gram.n), solution.beta) for k, solution in zip(classes, solutions)],
+                   slice(classes.start, classes.stop), np.array([solution[1:] for solution in solutions]))

@@ -1,7 +1,7 @@
 """What is done to whole parts of a Gram matrix, fast and without the GIL: exponentials, copies, sums of rows.
 
-Each function writes into memory that the caller owns. `gather` and `transpose` copy float32 values, `add_rows` adds
-in float64 in one order, so neither depends on how the work is divided.
+Each function writes into memory that the caller owns. `gather` copies float32 values, `add_rows` adds in
+float64 in one order, so neither depends on how the work is divided.
 
 `finish_rbf` turns a block of inner products into exp(-gamma |a - b|^2) in one pass. Numba has no vector exponential,
 and would call the scalar one of the C library for each entry, so this one is made of operations that vectorise. With
@@ -19,15 +19,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["add_rows", "finish_rbf", "gather", "transpose"]
+__all__ = ["add_rows", "finish_rbf", "gather"]
 
 _SPAN = 1024  # entries between the two loops of `_finish_row`: they stay in the first-level cache
 _LOG2_E = np.float32(1.4426950408889634)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 _C2, _C3, _C4, _C5, _C6, _C7 = (np.float32(1 / factorial) for factorial in (2, 6, 24, 120, 720, 5040))
 _ONE, _HALF, _TWO, _ZERO, _FLOOR = np.float32(1), np.float32(0.5), np.float32(2), np.float32(0), np.float32(-87)
-
-_TILE = 32  # rows and columns transposed at a time: 4 KB read and 4 KB written, both in the first-level cache
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nnan", "nsz"})
@@ -63,37 +61,26 @@ def gather(K, rows, columns, out):
             target[c] = source[columns[c]]
 
 
-@njit(cache=True, nogil=True)
-def transpose(K, out):
-    """Write K (m, n) float32 to `out` (n, m): in square tiles, so that both sides use whole cache lines."""
-    m, n = K.shape
-    for r0 in range(0, m, _TILE):
-        for c0 in range(0, n, _TILE):
-            for c in range(c0, min(c0 + _TILE, n)):
-                for r in range(r0, min(r0 + _TILE, m)):
-                    out[c, r] = K[r, c]
-
-
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def add_rows(F, K, rows, weights):
-    """Add the rows ``rows`` of K (m, n) float32, times `weights` (len(rows),) float64, to F (n,) float64.
+def add_rows(F, K, rows, weights, starts):
+    """Add weighted rows of K (m, n) float32 to the rows of F (G, n) float64: one row of F is one problem's gradient.
 
-    A slice of F of 1,024 samples (8 KB) stays in the first-level cache while all rows pass over it, four at a time.
+    Problem p gets the rows ``rows[starts[p]:starts[p + 1]]`` of K, times `weights`. A stretch of 1,024 samples of all
+    the rows of K stays in the second-level cache while the problems take what they need of it, four rows at a time.
     """
-    n = F.size
-    for start in range(0, n, 1024):
-        stop = min(start + 1024, n)
-        part = F[start:stop]
-        r = 0
-        while r + 4 <= rows.size:
-            a, b = K[rows[r], start:stop], K[rows[r + 1], start:stop]
-            c, d = K[rows[r + 2], start:stop], K[rows[r + 3], start:stop]
-            wa, wb, wc, wd = weights[r], weights[r + 1], weights[r + 2], weights[r + 3]
-            for t in range(part.size):
-                part[t] += (wa * a[t] + wb * b[t]) + (wc * c[t] + wd * d[t])
-            r += 4
-        while r < rows.size:
-            a, wa = K[rows[r], start:stop], weights[r]
-            for t in range(part.size):
-                part[t] += wa * a[t]
-            r += 1
+    for start in range(0, F.shape[1], 1024):
+        stop = min(start + 1024, F.shape[1])
+        for p in range(F.shape[0]):
+            part, r, last = F[p, start:stop], starts[p], starts[p + 1]
+            while r + 4 <= last:
+                a, b = K[rows[r], start:stop], K[rows[r + 1], start:stop]
+                c, d = K[rows[r + 2], start:stop], K[rows[r + 3], start:stop]
+                wa, wb, wc, wd = weights[r], weights[r + 1], weights[r + 2], weights[r + 3]
+                for t in range(part.size):
+                    part[t] += (wa * a[t] + wb * b[t]) + (wc * c[t] + wd * d[t])
+                r += 4
+            while r < last:
+                a, wa = K[rows[r], start:stop], weights[r]
+                for t in range(part.size):
+                    part[t] += wa * a[t]
+                r += 1

@@ -11,9 +11,11 @@ import pytest
 from numba import config
 from threadpoolctl import threadpool_info
 
-from classifiers.svm.gram import Gram, OneBlasThread, RowCache
+from classifiers.svm import rows as rows_module
+from classifiers.svm.gram import Gram, OneBlasThread
 from classifiers.svm.kernels import Kernel
-from classifiers.svm.numba_gram import add_rows, gather, transpose
+from classifiers.svm.numba_gram import add_rows, gather
+from classifiers.svm.rows import RowCache
 
 RBF = Kernel("rbf", gamma=0.1)
 SMALL = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
@@ -40,7 +42,11 @@ def test_every_way_to_an_entry(cache):
         some = np.array([7, 3, 80])
         np.testing.assert_allclose(gram.block(some, slice(0, 90)), K[some], atol=1e-6)
         np.testing.assert_allclose(gram.block(some, some), K[np.ix_(some, some)], atol=1e-6)
-        np.testing.assert_allclose(gram.class_block(10, 30), K[10:30, 10:30], atol=1e-6)
+        blocks, where = gram.class_blocks(np.array([10, 30, 33]))
+        for first, last, at in ((10, 30, 0), (30, 33, 400)):
+            block = blocks[at:at + (last - first)**2].reshape(last - first, -1)
+            np.testing.assert_allclose(block, K[first:last, first:last], atol=1e-6)
+        assert where.tolist() == [0, 400, 409]
         if gram.fits:
             np.testing.assert_allclose(gram.full(), K, atol=1e-6)
     if gram.fits:
@@ -75,10 +81,13 @@ def test_a_given_matrix_is_not_copied():
 
 def test_class_blocks_are_kept_within_half_of_the_cache():
     gram = Gram(samples(100), RBF, cache_size_mb=2 * 4 * 50 * 50 / 2**20)
-    first = gram.class_block(0, 50)
-    assert gram.class_block(0, 50) is first
-    assert gram.class_block(50, 100) is not gram.class_block(50, 100)   # no room for a second one
-    np.testing.assert_allclose(gram.class_block(50, 100), expected(samples(100))[50:, 50:], atol=1e-6)
+    first, second = np.array([0, 50]), np.array([50, 100])
+    blocks = gram.class_blocks(first)[0]
+    assert gram.class_blocks(first)[0] is blocks
+    gram.class_blocks(second)                               # no room for both: the older one goes
+    assert gram.class_blocks(first)[0] is not blocks
+    np.testing.assert_array_equal(gram.class_blocks(first)[0], blocks)
+    assert gram.class_blocks(np.array([0, 60]))[0] is not gram.class_blocks(np.array([0, 60]))[0]    # more than half
 
 
 def test_another_process_gets_the_samples_not_the_matrix():
@@ -101,30 +110,38 @@ def test_samples_that_arrive_at_an_odd_address_give_the_same_bits():
     assert not odd.flags.aligned
     arrived = Gram.__new__(Gram)
     arrived.__setstate__(gram.__getstate__() | {"_X": odd})
-    np.testing.assert_array_equal(arrived.class_block(20, 150), gram.class_block(20, 150))
+    some = slice(20, 150)
+    np.testing.assert_array_equal(arrived.block(some, some), gram.block(some, some))
 
 
-def test_rows_that_are_used_stay_and_the_others_go():
+def test_rows_that_are_used_stay_and_the_others_go(monkeypatch):
+    monkeypatch.setattr(rows_module, "_COLUMNS", 128)
     X = samples(300)
     K, gram = expected(X), Gram(X, RBF)
     cache = RowCache(gram, size=4 * 300 * 100)
     assert cache.capacity == 100
+
+    def take(wanted):
+        """Walk over rows, compare them, and return those that were computed."""
+        computed = set()
+        gram.block = lambda rows, *rest: computed.update(rows) or Gram.block(gram, rows, *rest)  # type: ignore
+        seen = np.zeros((300, 300), int)
+        for tile, columns, positions, part in cache.walk(np.asarray(wanted)):
+            np.testing.assert_allclose(tile[positions], K[part, columns], atol=1e-6)
+            seen[part, columns] += 1
+        assert (seen[wanted] == 1).all() and seen.sum() == 300 * len(wanted)
+        return sorted(computed)
+
     rng = np.random.default_rng(1)
     for _ in range(30):
-        wanted = rng.choice(300, size=rng.integers(1, 101), replace=False)
-        rows, positions = cache.take(wanted)
-        np.testing.assert_allclose(rows[positions], K[wanted], atol=1e-6)
-    computed = []
-    gram.block = lambda rows, columns: computed.extend(rows) or Gram.block(gram, rows, columns)  # type: ignore
-    cache.take(np.arange(0, 60))
-    cache.take(np.arange(60, 100))
-    cache.take(np.arange(0, 10))
-    computed.clear()
-    cache.take(np.arange(100, 150))         # evicts 50 of the 90 that were not asked for just now
-    cache.take(np.arange(0, 10))
-    assert sorted(computed) == list(range(100, 150))
-    cache.take(np.arange(60, 100))          # 60 to 99 are newer than 10 to 59, which went first
-    assert sorted(computed) == list(range(100, 150))
+        take(rng.choice(300, size=rng.integers(1, 201), replace=False))       # also more than there is room for
+    take(np.arange(0, 60))
+    take(np.arange(60, 100))
+    assert take(np.arange(0, 10)) == []
+    assert take(np.arange(100, 150)) == list(range(100, 150))       # evicts 50 of the 90 not asked for just now
+    assert take(np.arange(0, 10)) == []
+    assert take(np.arange(60, 100)) == []                           # newer than 10 to 59, which went first
+    assert take(np.arange(90, 160)) == list(range(150, 160))        # what is there is read before it may go
 
 
 def test_kernels_of_parts_are_indexing_and_sums():
@@ -133,14 +150,13 @@ def test_kernels_of_parts_are_indexing_and_sums():
     out = np.empty((3, 4), np.float32)
     gather(K, rows, columns, out)
     np.testing.assert_array_equal(out, K[np.ix_(rows, columns)])
-    turned = np.empty((70, 37), np.float32)
-    transpose(K, turned)
-    np.testing.assert_array_equal(turned, K.T)
-    for count in (1, 4, 7):                                  # with and without a rest after groups of four
-        wide = samples(9, 1500 if not SMALL else 70, seed=1)
-        F, weights = np.ones(wide.shape[1]), np.arange(1.0, count + 1)
-        add_rows(F, wide, np.arange(count) + 1, weights)
-        np.testing.assert_allclose(F, 1 + weights @ wide[1:count + 1].astype(np.float64), rtol=1e-12)
+    wide = samples(9, 1500 if not SMALL else 70, seed=1)
+    F, starts = np.ones((4, wide.shape[1])), np.array([0, 1, 5, 5, 12])      # groups of four rows, and what is left
+    rows, weights = np.random.default_rng(2).integers(0, 9, 12), np.arange(1.0, 13.0)
+    add_rows(F, wide, rows, weights, starts)
+    for p in range(4):
+        part = slice(starts[p], starts[p + 1])
+        np.testing.assert_allclose(F[p], 1 + weights[part] @ wide[rows[part]].astype(np.float64), rtol=1e-12)
 
 
 def test_blas_has_one_thread_until_the_last_has_left():

@@ -2,14 +2,16 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from numba import config
 from sklearn.svm import SVC
 
-from classifiers.svm import numba_smo
-from classifiers.svm.numba_smo import minimise, solve, solve_tiles
+from classifiers.svm import dense
+from classifiers.svm.dense import minimise, solve
+from classifiers.svm.numba_smo import solve_pairs
 from classifiers.svm.smo import bias_and_violation, feasible, solve_loops
 
 INTERPRETED = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
@@ -176,17 +178,63 @@ def test_trace_describes_every_iteration():
     np.testing.assert_allclose(beta, solution.beta, atol=1e-12)
 
 
-def test_four_tiles_are_the_same_problem():
-    K, y = problem(seed=7)
-    order = np.argsort(-y, kind="stable")
-    K, y = K[np.ix_(order, order)], y[order]
-    m = int((y > 0).sum())
-    tiles = (K[:m, :m].copy(), K[:m, m:].copy(), K[m:, :m].copy(), K[m:, m:].copy())
-    C = np.full(len(y), 10.0)
-    check_optimal(solve_tiles(tiles, y, C, 1e-3, 100_000), K, y, C)
-    whole = solve(K, y, C, 1e-6, 100_000)
-    split = solve_tiles(tiles, y, C, 1e-6, 100_000)
-    np.testing.assert_allclose(split.beta, whole.beta, atol=1e-4)
+def pairs_problem(sizes=(90, 60, 300, 1) if not INTERPRETED else (8, 5, 9, 1)):
+    """A class against several others: their Gram matrix in float32, and where each begins."""
+    rng = np.random.default_rng(7)
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    X = rng.normal(size=(len(y), 4)) + 0.8 * rng.normal(size=(len(sizes), 4))[y]
+    K = np.exp(-0.3 * ((X[:, None] - X) ** 2).sum(axis=2)).astype(np.float32)
+    return K, np.cumsum((0, *sizes))
+
+
+def solve_strip(K, starts, C, work=10**9, tol=1e-3, max_iter=10**6):
+    """Class 0 against each other one by `solve_pairs`; return coefficients, what was found, and calls."""
+    m, Q = starts[1], len(starts) - 2
+    edges = starts[1:] - m
+    blocks = [K[first:last, first:last].ravel() for first, last in pairwise(starts[1:])]
+    beta_a, beta_b = np.zeros((Q, m)), np.zeros(edges[-1])
+    widest = np.diff(edges).max()
+    found, state, known = np.empty((Q, 3)), np.zeros(2, np.int64), np.ones(m, bool)
+    scratch, K_ab = np.full((7, m + widest), np.nan), np.full(m * widest, np.nan, np.float32)
+    where, calls = np.cumsum([0, *map(len, blocks)])[:-1], 1
+    while not solve_pairs(K[:m, :m].copy(), K[m:, :m].copy(), edges, np.concatenate(blocks), where, C[:m], C[m:],
+                          beta_a, beta_b, found, state, scratch, K_ab, known, tol, max_iter, work):
+        calls += 1
+    return beta_a, beta_b, found, calls
+
+
+def test_a_strip_of_pairs_is_the_readable_solution_of_each():
+    K, starts = pairs_problem()
+    C = np.random.default_rng(8).uniform(0.5, 20, len(K))
+    beta_a, beta_b, found, _ = solve_strip(K, starts, C, tol=1e-6)
+    for q in range(len(starts) - 2):
+        b = np.arange(starts[q + 1], starts[q + 2])
+        pair = np.concatenate([np.arange(starts[1]), b])
+        y = np.repeat([1, -1], [starts[1], len(b)])
+        expected = solve_loops(K[np.ix_(pair, pair)], y, C[pair], tol=1e-6)
+        beta = np.concatenate([beta_a[q], beta_b[b - starts[1]]])
+        np.testing.assert_allclose(beta, expected.beta, atol=1e-4)
+        assert found[q, 0] == pytest.approx(expected.bias, abs=1e-5)
+        check_optimal(expected._replace(beta=beta, violation=found[q, 2]), K[np.ix_(pair, pair)], y, C[pair], 1e-6)
+
+
+def test_a_strip_in_slices_gives_the_same_bits_and_starts_where_it_is_told():
+    K, starts = pairs_problem()
+    C = np.full(len(K), 10.0)
+    *whole, calls = solve_strip(K, starts, C)
+    *sliced, more = solve_strip(K, starts, C, work=40)
+    assert calls == 1 and more > 2 * len(starts)             # each problem was interrupted
+    for one, other in zip(whole, sliced):
+        np.testing.assert_array_equal(one, other)
+    assert (solve_strip(K, starts, C, max_iter=3)[2][:, 1] <= 3).all()
+    again = whole[0].copy(), whole[1].copy()                # from the solution nothing is left to do
+    blocks = [K[first:last, first:last].ravel() for first, last in pairwise(starts[1:])]
+    m, n, found = starts[1], len(K), np.empty((len(starts) - 2, 3))
+    assert solve_pairs(K[:m, :m].copy(), K[m:, :m].copy(), starts[1:] - m, np.concatenate(blocks),
+                       np.cumsum([0, *map(len, blocks)])[:-1], C[:m], C[m:], *again, found, np.zeros(2, np.int64),
+                       np.empty((7, n)), np.empty(n * n, np.float32), np.empty(m, bool), 1e-3, 10**6, 10**9)
+    assert not found[:, 1].any()
+    np.testing.assert_allclose(found[:, [0, 2]], whole[2][:, [0, 2]], atol=1e-12)
 
 
 def test_second_order_needs_fewer_iterations():
@@ -213,9 +261,8 @@ def test_slices_change_nothing(monkeypatch):
     C = np.full(len(y), 10.0)
     whole = solve(K, y, C, 1e-3, 100_000)
     calls = []
-    monkeypatch.setattr(numba_smo, "SLICE", 10 * len(y))
-    tiles = K, np.empty((len(y), 0), np.float32), np.empty((0, 0), np.float32), np.empty((0, 0), np.float32)
-    sliced = solve_tiles(tiles, y, C, 1e-3, 100_000, check=lambda: calls.append(1))
+    monkeypatch.setattr(dense, "SLICE", 10 * len(y))
+    sliced = solve(K, y, C, 1e-3, 100_000, check=lambda: calls.append(1))
     np.testing.assert_array_equal(sliced.beta, whole.beta)
     assert len(calls) == whole.iterations // 11
 
@@ -223,7 +270,7 @@ def test_slices_change_nothing(monkeypatch):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        solve_tiles(tiles, y, C, 1e-3, 100_000, check=interrupt)
+        solve(K, y, C, 1e-3, 100_000, check=interrupt)
 
 
 def test_minimise_moves_some_variables_and_keeps_their_sum():
