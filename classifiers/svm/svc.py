@@ -82,7 +82,8 @@ class SVC(Classifier):
     random_state : None or int
         Without effect (nothing here is random); scikit-learn's name is kept so that code written for it runs.
     n_jobs : int or None
-        How many binary problems are solved at once, as joblib has it. The result does not depend on it.
+        How many binary problems are solved at once, as joblib has it. The result does not depend on it. With "ovr" and
+        a Gram matrix larger than `cache_size`, two groups of problems share it, and more than 2 is of no use.
     verbose : bool
         Show progress.
 

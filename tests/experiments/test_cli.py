@@ -1,12 +1,16 @@
 """The command line of the experiments: what it prints, and how it fails."""
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from experiments import runner
 from experiments.cli import main
+from experiments.lab import Lab
 
 
 def test_list_names_every_experiment(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,3 +57,29 @@ def test_ctrl_c_says_that_the_same_command_continues(tmp_path: Path, monkeypatch
     words = ["run", "fig2", "--preset", "smoke", "--data", "synthetic:n=100,classes=3", "--out", str(tmp_path)]
     assert main(words) == 130
     assert "the same command continues" in capsys.readouterr().err
+
+
+def test_run_all_leaves_a_report_results_and_pictures(smoke_lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    out = smoke_lab.settings.out
+    assert main(["run", "all", "--preset", "smoke", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "stages are done already" in printed and "[1/" not in printed
+    assert all(f"claim {number}: " in printed for number in range(1, 10)) and "report.html after" in printed
+    results = json.loads((out / "results.json").read_text())
+    assert list(results["experiments"]) == sorted(runner.EXPERIMENTS) and len(results["claims"]) == 9
+    for name in runner.EXPERIMENTS:
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert b"<svg" in (out / f"{name}.svg").read_bytes()
+        assert f'id="{name}"' in (out / "report.html").read_text()
+
+
+def test_a_cluster_gives_the_same_results(tmp_path: Path) -> None:
+    """A real scheduler and its workers, processes of their own."""
+    pytest.importorskip("distributed")
+    found = []
+    for folder, cluster in (("alone", []), ("cluster", ["--cluster", "local"])):
+        subprocess.run([sys.executable, "-m", "experiments", "run", "fig2", "--preset", "smoke", "--out",
+                        str(tmp_path / folder), "--data", "synthetic:n=120,classes=3", *cluster], check=True,
+                       stdout=subprocess.DEVNULL)
+        found.append(json.loads((tmp_path / folder / "results.json").read_text()))
+    assert found[0]["experiments"] == found[1]["experiments"]
