@@ -20,6 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 
@@ -107,7 +108,8 @@ def draw(out: Path, found: Found) -> dict[str, Path]:
     for name, values in found.items():
         figure = module(name).draw(values)
         FigureCanvasSVG(figure)
-        figure.savefig(out / f"{name}.svg", metadata={"Date": None})
+        with rc_context({"svg.hashsalt": name}):        # its names of lines and markers are otherwise drawn at random
+            figure.savefig(out / f"{name}.svg", metadata={"Date": None})
         FigureCanvasAgg(figure)
         paths[name] = out / f"{name}.png"
         figure.savefig(paths[name], dpi=110, metadata={"Software": None})
@@ -127,7 +129,7 @@ def duration(seconds: float) -> str:
     Examples
     --------
     >>> duration(8.26), duration(95), duration(7300)
-    ('8.3 s', '1 min 35 s', '2 h 2 min')
+    ('8.3 s', '1 min 35 s', '2 h 1 min')
     """
     if seconds < 59.95:
         return f"{seconds:.1f} s"
