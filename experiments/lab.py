@@ -93,7 +93,7 @@ class Lab:
 
     def features(self, model: str, seed: int, layer: int, epoch: int | None = None) -> np.ndarray:
         """Return the features of all images, (N, D) float32: training, then validation, then test."""
-        which = (SIZES[model],) if layer == 0 else (model, seed, layer, epoch)
+        which = _which(model, seed, layer, epoch)
         if self._features is None or self._features[0] != which:
             self._features = None                                   # free the old ones before the new ones are made
             parts = self.parts(SIZES[model])
@@ -111,7 +111,7 @@ class Lab:
 
     def distances(self, model: str, seed: int, layer: int, epoch: int | None = None) -> Distances:
         """Return the distances of all images in a space of features."""
-        which = (SIZES[model],) if layer == 0 else (model, seed, layer, epoch)
+        which = _which(model, seed, layer, epoch)
         if self._distances is None or self._distances[0] != which:
             self._distances = None
             self._distances = which, Distances(self.features(model, seed, layer, epoch))
@@ -138,3 +138,8 @@ class Lab:
     def right(self, predicted: np.ndarray, size: int) -> np.ndarray:
         """Return which test images were classified rightly, bool (N,)."""
         return np.asarray(predicted) == self.parts(size)[2].labels
+
+
+def _which(model: str, seed: int, layer: int, epoch: int | None) -> tuple[Any, ...]:
+    """Return what tells features apart: pixels are the same for all networks, seeds and epochs."""
+    return (model, seed, layer, epoch) if layer else (SIZES[model],)

@@ -34,9 +34,9 @@ def right(lab: Lab, classifier: str, model: str, seed: int, layer: int, epoch: i
     return lab.right(predicted, SIZES[model])
 
 
-def network_right(lab: Lab, model: str, seed: int) -> np.ndarray:
-    """Return which test images the network itself gets right."""
-    return lab.right(lab.result(Train(model, seed)).arrays["test_proba"].argmax(axis=1), SIZES[model])
+def network_right(lab: Lab, stage: Train) -> np.ndarray:
+    """Return which test images a trained network itself gets right."""
+    return lab.right(lab.result(stage).arrays["test_proba"].argmax(axis=1), SIZES[stage.model])
 
 
 def compute(lab: Lab, model: str, paper: dict[Any, Any]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def compute(lab: Lab, model: str, paper: dict[Any, Any]) -> dict[str, Any]:
         Numbers the paper prints: of the network, of (classifier, layer), and the layer it calls best.
     """
     seeds = range(lab.sizes.seeds[model])
-    network = spread([network_right(lab, model, seed).mean() for seed in seeds])
+    network = spread([network_right(lab, Train(model, seed)).mean() for seed in seeds])
     accuracy = {c: [spread([right(lab, c, model, seed, layer).mean() for seed in seeds])
                     for layer in all_layers(model)] for c in CLASSIFIERS}
     best_layer = {c: int(np.argmax([cell["mean"] for cell in accuracy[c]])) for c in CLASSIFIERS}
@@ -66,7 +66,7 @@ def compute(lab: Lab, model: str, paper: dict[Any, Any]) -> dict[str, Any]:
         "model": model, "network": network, "accuracy": accuracy, "best_layer": best_layer,
         "best": {"classifier": best, "layer": best_layer[best], "accuracy": accuracy[best][best_layer[best]]},
         # On the paper's layer, which no result of ours has chosen: the best of ours would have luck on its side.
-        "against_network": {c: mcnemar(right(lab, c, model, 0, paper["layer"]), network_right(lab, model, 0))
+        "against_network": {c: mcnemar(right(lab, c, model, 0, paper["layer"]), network_right(lab, Train(model)))
                             for c in CLASSIFIERS},
         "paper_layer": paper["layer"],
         "last_against_best": {c: mcnemar(right(lab, c, model, 0, all_layers(model)[-1]),

@@ -24,13 +24,13 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+from experiments.claims import Found
 from experiments.lab import Lab
 from experiments.stages import Stage
 from minicnn.npz import write_atomically
 
 EXPERIMENTS = ("fig1", "fig2", "fig3", "fig4", "fig5", "bagging", "table4", "dendrogram", "scores", "deconvnet",
                "timing")
-Found = dict[str, dict[str, Any]]
 
 
 def module(name: str) -> Any:

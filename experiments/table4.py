@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from experiments.comparison import mcnemar, spread
 from experiments.lab import Lab
-from experiments.layers import CLASSIFIERS, STYLES, right
+from experiments.layers import CLASSIFIERS, STYLES, network_right, right
 from experiments.settings import SIZES, Preset
 from experiments.stages import Choose, Forest, Machines, Stage, Train
 
@@ -69,11 +69,6 @@ def check_same_images(lab: Lab) -> None:
     if not same_rows or not np.array_equal(small.labels, large.labels):
         raise ValueError(f"{small.name}: the test images of {SIZES['cnn3']} and of {SIZES['cnn2']} pixels are not the "
                          "same ones in the same order: expected one split of the same files; delete the cached images")
-
-
-def network_right(lab: Lab, stage: Train) -> np.ndarray:
-    """Return which test images a trained network gets right, bool (N,)."""
-    return lab.right(lab.result(stage).arrays["test_proba"].argmax(axis=1), SIZES[stage.model])
 
 
 def draw(found: dict[str, Any]) -> Figure:

@@ -24,13 +24,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from classifiers.svm.dense import SLICE
 from classifiers.svm.gram import Gram
 from classifiers.svm.numba_smo import solve_pairs
 from classifiers.svm.smo import feasible
 
-__all__ = ["SLICE", "Strip", "plan", "solve_strip"]
+__all__ = ["Strip", "plan", "solve_strip"]
 
-SLICE = 100_000_000  # samples times iterations between two looks at Python: about a tenth of a second
 _DENSE = 4096        # samples of a pair: its tiles, 64 MB, are computed whole up to here
 _ENTRIES = 2**19     # of a strip: 2 MB
 
