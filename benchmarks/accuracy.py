@@ -44,7 +44,7 @@ def train_torch(net: Any, parts: Any, epochs: int, seed: int) -> dict[str, float
     torch.manual_seed(seed)
     model: Any = TorchNetwork(net)
     model = model.to(memory_format=torch.channels_last)
-    schedule, constraints, _ = recipes.default(net)
+    schedule, constraints = recipes.default(net)
     place = {p.name: k for k, p in enumerate(net.parameters())}
     sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     (images, labels), *held_out = [(torch.tensor(part.images), torch.tensor(part.labels)) for part in parts]

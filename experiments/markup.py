@@ -8,7 +8,7 @@
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -111,6 +111,18 @@ def number(value: float, whole: bool = False) -> str:
     else:
         text = f"{value:.4f}"
     return f"−{text[1:]}" if text.startswith("-") else text
+
+
+def is_whole(row: Mapping[str, Any]) -> bool:
+    """Return whether the values of a row are counts, and not shares that happen to be 0 or 1.
+
+    Examples
+    --------
+    >>> is_whole({"paper": None, "ours": {"values": [1.0]}}), is_whole({"paper": 121, "ours": {"values": [1.0]}})
+    (False, True)
+    """
+    values = row["ours"]["values"]
+    return all(value == int(value) for value in values) and (isinstance(row["paper"], int) or max(values) > 1)
 
 
 def difference(value: float, whole: bool = False) -> str:

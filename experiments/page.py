@@ -13,7 +13,7 @@ from experiments import runner
 from experiments.alternative import alternative_text
 from experiments.claims import ALPHA, CLAIMS
 from experiments.layers import CLASSIFIERS
-from experiments.markup import Html, difference, join, none, number, scrolling, table, tag
+from experiments.markup import Html, difference, is_whole, join, none, number, scrolling, table, tag
 from experiments.settings import MODELS, PRESETS
 from minicnn.data import PLANKTON_COUNTS
 
@@ -155,7 +155,7 @@ ROW = ("what", "paper", "ours", "std", "seeds", "ours − paper")
 def _row(row: dict[str, Any]) -> list[Any]:
     paper, ours = row["paper"], row["ours"]
     values = ours["values"]
-    whole = all(value == int(value) for value in values) and (isinstance(paper, int) or max(values) > 1)
+    whole = is_whole(row)
     printed = isinstance(paper, (int, float))
     return [row["what"], none("not printed") if paper is None else f"{paper:,}" if printed else paper,
             number(ours["mean"], whole), none("one value") if ours["std"] is None else number(ours["std"], whole),

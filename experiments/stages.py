@@ -14,6 +14,7 @@ training and validation images together, as in the paper, and classify the test 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,7 +25,7 @@ from classifiers import RandomForestClassifier
 from experiments.machines import choose
 from experiments.settings import LAYERS, SIZES
 from experiments.store import Result, key_of
-from minicnn import checkpoint, models
+from minicnn import checkpoint, models, recipes
 from minicnn.evaluation import evaluate
 from minicnn.training import fit
 
@@ -86,7 +87,7 @@ class Train(Stage):
 
     def depends_on(self, lab: Lab) -> dict[str, Any]:
         return {"model": self.model, "seed": self.seed, "dropout": self.dropout, "epochs": lab.sizes.epochs[self.model],
-                "images": lab.fingerprint(SIZES[self.model])}
+                "recipe": _recipe(self.model), "images": lab.fingerprint(SIZES[self.model])}
 
     def build(self, lab: Lab) -> Any:
         """Return the network with its first weights."""
@@ -216,6 +217,13 @@ class Machines(OfFeatures):
 
     def estimate(self, lab: Lab) -> tuple[float, float]:
         return _machines(lab.count(SIZES[self.model]), self.width(lab))
+
+
+@functools.cache
+def _recipe(model: str) -> dict[str, Any]:
+    """Return the recipe in which a network is trained, as JSON values."""
+    optimizer, constraints = recipes.default(models.MODELS[model]())
+    return {"optimizer": optimizer.settings(), "constraints": [repr(each) for each in constraints]}
 
 
 def _machines(n: int, D: int) -> tuple[float, float]:

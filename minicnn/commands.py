@@ -112,14 +112,14 @@ def _load_splits(options: argparse.Namespace, size: Any) -> Parts:
 
 def _recipe(options: argparse.Namespace, net: Network) -> recipes.Recipe:
     """Return the network's recipe, changed where the command line says so."""
-    optimizer, constraints, patience = recipes.default(net)
+    optimizer, constraints = recipes.default(net)
     lr: Any = optimizer.lr  # of both recipes an exponential schedule
     if options.lr is not None:
         lr = dataclasses.replace(lr, start=options.lr)
     momentum = optimizer.momentum if options.momentum is None else options.momentum
     if options.max_norm is not None:
         constraints = [MaxNorm(net.parameters(), options.max_norm)]
-    return recipes.Recipe(SGD(net.parameters(), lr, momentum), constraints, patience)
+    return recipes.Recipe(SGD(net.parameters(), lr, momentum), constraints)
 
 
 def _print_epoch(record: dict[str, Any], **_: Any) -> None:

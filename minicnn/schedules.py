@@ -102,7 +102,7 @@ class Exponential(Schedule):
 
     Examples
     --------
-    The learning rate of the same recipe, divided by 1.00004 at every update and kept above 1e-6:
+    The learning rate of that recipe, divided by 1.00004 at every update and kept above 1e-6:
 
     >>> rate = Exponential(0.05, 1 / 1.00004, floor=1e-6)
     >>> round(rate(step=17_329, epoch=34), 5), rate(step=10_000_000, epoch=20_000)

@@ -163,7 +163,7 @@ class _Run:
         self.images, self.labels = checked_arrays(net, train, "train")
         self.valid = checked_arrays(net, valid, "valid")
         if optimizer is None:
-            optimizer, usual, _ = recipes.default(net)
+            optimizer, usual = recipes.default(net)
             constraints = usual if constraints is None else constraints
         if {id(p) for p in optimizer.parameters} - {id(p) for p in net.parameters()}:
             raise ValueError(f"the optimizer has parameters that are not those of network {net.name!r}: "

@@ -213,10 +213,10 @@ def recipe_of(monkeypatch, *arguments):
      f"Constant(value={recipes.MOMENTUM})", [recipes.MAX_NORM]),
     (["cnn1", "--epochs", "3", "--lr", "0.1", "--momentum", "0.5", "--max-norm", "2"],
      f"Exponential(start=0.1, factor={recipes.DECAY}, floor=0.0, per='epoch')", "Constant(value=0.5)", [2.0]),
-    (["cnn3"], f"Exponential(start=0.05, factor={1 / 1.00004}, floor=1e-06, per='step')",
-     "Linear(start=0.5, stop=0.7, steps=None, epochs=250)", [0.9, 1.9365]),
+    (["cnn3"], f"Exponential(start={recipes.MAXOUT_LR}, factor={recipes.MAXOUT_DECAY}, floor=0.0, per='epoch')",
+     f"Constant(value={recipes.MOMENTUM})", [0.9, 1.9365]),
     (["cnn3", "--lr", "0.02", "--momentum", "0.6", "--max-norm", "1"],
-     f"Exponential(start=0.02, factor={1 / 1.00004}, floor=1e-06, per='step')", "Constant(value=0.6)", [1.0]),
+     f"Exponential(start=0.02, factor={recipes.MAXOUT_DECAY}, floor=0.0, per='epoch')", "Constant(value=0.6)", [1.0]),
 ])
 def test_recipes(monkeypatch, tmp_path, capsys, arguments, lr, momentum, limits):
     monkeypatch.chdir(tmp_path)

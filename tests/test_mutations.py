@@ -343,12 +343,13 @@ FUSED = [
     *in_function(
         "network", "kernel", "kernels.numba_winners", "_input_gradient",
         ("piece of the winner forgotten", "(f * pieces + tap_piece[code]) * KH", "f * pieces * KH"),
-        ("stride of the convolution ignored", "oy * conv_stride[0] + ky", "oy + ky"),
+        ("taps in the border not skipped", "w_q + r * row", "r * row"),
         ("wrong sign", "= dy_flat[o + f]", "= -dy_flat[o + f]"),
     ),
     *in_function(
         "network", "kernel", "kernels.numba_winners", "input_gradient",
-        ("padding forgotten", "dx[:, g.pad[0]:g.pad[0] + H, g.pad[1]:g.pad[1] + W]", "dx[:, :H, :W]"),
+        ("padding forgotten", "(-g.pad[0], -g.pad[1])", "(0, 0)"),
+        ("stride of the convolution ignored", "(OH, OW), g.stride,", "(OH, OW), (1, 1),"),
     ),
     *in_function(
         "network", "kernel", "kernels.numba_winners", "dense_input_gradient",
@@ -362,8 +363,6 @@ FUSED = [
     *in_function(
         "network", "kernel", "kernels.numba_winners", "_dense_weight_gradient",
         ("ReLU's mask forgotten", "dy_flat[o] if winners_flat[o] != DEAD else 0", "dy_flat[o]"),
-        ("= for += where pooling windows overlap", "dz[window_z + tap_z[code] + f * pieces] +=",
-         "dz[window_z + tap_z[code] + f * pieces] ="),
     ),
     *in_function(
         "network", "kernel", "kernels.numba_winners", "_tap_tables",

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import get_num_threads, njit, prange
 
-from minicnn.kernels.numba_conv import border, convolve, pack_weights, pixel_positions
+from minicnn.kernels.numba_conv import border, convolve, convolve_images, forward_windows, pack_weights
 from minicnn.kernels.numba_registers import ROWS, lanes_of, make_max_rows
 from minicnn.kernels.threads import parallel_region
 from minicnn.ops.im2col import output_size
@@ -105,11 +105,17 @@ def pool(z, z0, OH, OW, Fp, y, winners, o0, PH, PW, Fo, pieces, relu, window, st
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _forward(x, per_image, pixel_at, x_r, w, R, J, Fp, start, y, winners, OH, OW, pieces, relu,
-             window, stride, pad, group, tasks, lanes):
-    """y and winners (N, PH, PW, Fo), `group` images at a time; a task owns a range of images."""
+def _forward(x, per_image, windows, x_r, w, R, J, Fp, start, y, winners, OH, OW, pieces, relu, window, stride, pad,
+             group, by_images, tasks, lanes):
+    """y and winners (N, PH, PW, Fo), `group` images at a time; a task owns a range of images.
+
+    `by_images` says whether the rows of a tile are images or pixels.
+    """
     N, PH, PW, Fo = y.shape
     y_flat, winners_flat = y.reshape(-1), winners.reshape(-1)
+    pixel_at = np.empty(group * OH * OW, np.int64)
+    for k in range(group):
+        pixel_at[k * OH * OW:(k + 1) * OH * OW] = k * per_image + windows[:, 0]
     for t in prange(tasks):
         z = np.empty((group * OH * OW + ROWS) * Fp, x.dtype)
         rows_at = np.empty(ROWS, np.int64)
@@ -118,7 +124,10 @@ def _forward(x, per_image, pixel_at, x_r, w, R, J, Fp, start, y, winners, OH, OW
         last = N * (t + 1) // tasks
         for n in range(N * t // tasks, last, group):
             images = min(group, last - n)
-            convolve(x, n * per_image, pixel_at, images * OH * OW, x_r, w, R, J, Fp, start, z, lanes, rows_at)
+            if by_images:
+                convolve_images(x, n * per_image, per_image, images, windows, x_r, w, J, Fp, start, z, lanes, rows_at)
+            else:
+                convolve(x, n * per_image, pixel_at, images * OH * OW, x_r, w, R, J, Fp, start, z, lanes, rows_at)
             for k in range(images):
                 pool(z, k * OH * OW * Fp, OH, OW, Fp, y_flat, winners_flat, (n + k) * PH * PW * Fo, PH, PW, Fo,
                      pieces, relu, window, stride, pad, taps_at, codes, lanes)
@@ -139,11 +148,10 @@ def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, geometry: Geometry) -> 
     start[:F] = b.reshape(-1, pieces).T.reshape(-1)
     y = np.empty((N, PH, PW, F // pieces), x.dtype)
     winners = np.empty(y.shape, np.uint8)
-    group = -(-FILL // (OH * OW))
-    image_at = np.arange(group)[:, None] * xp[0].size
-    pixel_at = image_at + pixel_positions(OH, OW, geometry.stride[0] * WP * C, geometry.stride[1] * C)
+    windows, by_images = forward_windows(xp.shape, geometry.pad, (KH, KW), geometry.stride)
+    group = ROWS if by_images else -(-FILL // (OH * OW))
     with parallel_region():
-        _forward(xp.reshape(-1), xp[0].size, pixel_at.reshape(-1), WP * C, packed.reshape(-1), KH, KW * C, Fp, start,
-                 y, winners, OH, OW, pieces, int(geometry.relu), geometry.window, geometry.pool_stride,
-                 geometry.pool_pad, group, get_num_threads(), lanes_of(x.dtype))
+        _forward(xp.reshape(-1), xp[0].size, windows, WP * C, packed.reshape(-1), KH, KW * C, Fp, start, y, winners,
+                 OH, OW, pieces, int(geometry.relu), geometry.window, geometry.pool_stride, geometry.pool_pad, group,
+                 by_images, get_num_threads(), lanes_of(x.dtype))
     return y, FusedCache(xp, w, winners, geometry, (H, W))

@@ -175,18 +175,23 @@ def make_tile(NV: int, accumulate: bool) -> Any:
     return _compiled(tile, {"a", "at", "w", "start", "out"}, write, "a")
 
 
-def make_add_rows(NV: int) -> Any:
-    """Return `add_rows` for `NV` vectors."""
-    def add_rows(out, o0, rows, at, g, first, last, shift, lanes):
-        """out[o0 : + NV*lanes] += sum over u in [first, last) of g[u] * rows[at[u] + shift : + NV*lanes]."""
+def make_add_rows(NV: int, contiguous: bool) -> Any:
+    """Return `add_rows` for `NV` vectors, which lie `apart` in `rows`; if `contiguous`, one after another."""
+    def add_rows(out, o0, rows, at, g, first, last, shift, apart, lanes):
+        """For each v < NV: out[o0 + v*lanes : + lanes] += sum over u in [first, last) of g[u] * (vector v of row u).
+
+        Vector v of row u is ``rows[at[u] + shift + v*apart : + lanes]``.
+        """
         acc = out[o0:o0 + NV * lanes].copy()
         for u in range(first, last):
-            acc += g[u] * rows[at[u] + shift:at[u] + shift + NV * lanes]
+            for v in range(NV):
+                p = at[u] + shift + v * (lanes if contiguous else apart)
+                acc[v * lanes:(v + 1) * lanes] += g[u] * rows[p:p + lanes]
         out[o0:o0 + NV * lanes] = acc
 
     def write(vec: _Vectors, b: Any) -> None:
         out, rows, at, g = (vec.pointer(k) for k in (0, 2, 3, 4))
-        o0, first, last, shift = (vec.values[k] for k in (1, 5, 6, 7))
+        o0, first, last, shift, apart = (vec.values[k] for k in (1, 5, 6, 7, 8))
         start = [vec.load(out, o0, v) for v in range(NV)]
         entry = b.block
         loop, body, done = (b.append_basic_block(name) for name in ("u", "body", "done"))
@@ -197,8 +202,10 @@ def make_add_rows(NV: int) -> Any:
         b.cbranch(b.icmp_signed("<", u, last), body, done)
         b.position_at_end(body)
         scale = vec.broadcast(vec.item(g, u, vec.number))
-        row = b.add(vec.item(at, u, _INT), shift)
-        new = [vec.multiply_add(scale, vec.load(rows, row, v), sums[v]) for v in range(NV)]
+        row, new = b.add(vec.item(at, u, _INT), shift), []
+        for v in range(NV):
+            new.append(vec.multiply_add(scale, vec.load(rows, row, v if contiguous else 0), sums[v]))
+            row = row if contiguous else b.add(row, apart)
         u_next = b.add(u, integer(1))
         b.branch(loop)
         for phi, before, later in ((u, first, u_next), *zip(sums, start, new)):

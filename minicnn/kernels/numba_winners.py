@@ -7,13 +7,14 @@ pooling. A dense library multiplies all those zeros. Here both gradients run ove
     dx: winners listed by position of the output;  rows of w, scaled by the gradient, are added to a window of dx
     dw: winners listed by filter;                  windows of x, scaled by the gradient, are added to a row of w
 
-Both are one loop, `add_rows`, whose sums stay in registers while it walks a list. Who writes what: an image's dx
-belongs to one thread; a filter's dw to one thread, which goes through the images in order. So the result does not
-depend on the number of threads, and there are no partial sums to add up. Where the winner of a code is, seen from its
+Both are one loop, `add_rows`, whose sums stay in registers while it walks a list. Only the part of a window that lies
+in the image gets a gradient: the border costs nothing. Who writes what: an image's dx belongs to one thread; a filter's
+dw to one thread, which goes through the images in order. So the result does not depend on the number of threads, and
+there are no partial sums to add up. Where the winner of a code is, seen from its
 window, is looked up in small tables (`_tap_tables`): a division for each of them would cost more than the arithmetic.
 
-Where that does not pay, `dense_input_gradient` and `dense_weight_gradient` lay the gradient out densely and use the
-tiles of `numba_conv`. Images are channels last, (N, H, W, C).
+A layer without pooling has a winner everywhere: `dense_input_gradient` and `dense_weight_gradient` lay its gradient out
+densely and use the tiles of `numba_conv`. Images are channels last, (N, H, W, C).
 """
 from __future__ import annotations
 
@@ -27,8 +28,10 @@ from minicnn.kernels.numba_conv import PARTS, correlate, round_up
 from minicnn.kernels.numba_fused import DEAD, FusedCache, Geometry
 from minicnn.kernels.numba_registers import ROWS, lanes_of, make_add_rows
 from minicnn.kernels.threads import parallel_region
+from minicnn.kernels.windows import Bordered, real_windows
 
-_add_rows8, _add_rows4, _add_rows2, _add_rows1 = (make_add_rows(NV) for NV in (8, 4, 2, 1))
+_add_rows8, _add_rows4, _add_rows2, _add_rows1 = (make_add_rows(NV, True) for NV in (8, 4, 2, 1))
+_add_apart8, _add_apart4, _add_apart1 = (make_add_rows(NV, False) for NV in (8, 4, 1))
 
 
 @njit(cache=True, nogil=True)
@@ -36,16 +39,16 @@ def add_rows(out, o0, length, rows, at, g, first, last, shift, lanes):
     """out[o0 : + length] += sum over u in [first, last) of g[u] * rows[at[u] + shift : + length]."""
     done = 0
     while length - done >= 8 * lanes:
-        _add_rows8(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
+        _add_rows8(out, o0 + done, rows, at, g, first, last, shift + done, lanes, lanes)
         done += 8 * lanes
     if length - done >= 4 * lanes:
-        _add_rows4(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
+        _add_rows4(out, o0 + done, rows, at, g, first, last, shift + done, lanes, lanes)
         done += 4 * lanes
     if length - done >= 2 * lanes:
-        _add_rows2(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
+        _add_rows2(out, o0 + done, rows, at, g, first, last, shift + done, lanes, lanes)
         done += 2 * lanes
     if length - done >= lanes:
-        _add_rows1(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
+        _add_rows1(out, o0 + done, rows, at, g, first, last, shift + done, lanes, lanes)
         done += lanes
     for i in range(done, length):
         total = out[o0 + i]
@@ -54,19 +57,37 @@ def add_rows(out, o0, length, rows, at, g, first, last, shift, lanes):
         out[o0 + i] = total
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _input_gradient(dy, winners, w, dx, OH, OW, KH, row, conv_stride, pieces, tap_q, tap_piece, stride, pad, tasks,
-                    lanes):
-    """dx (N, HP, WP, C), bordered: winners are sorted by output position q, then rows of w are added to windows.
+@njit(cache=True, nogil=True)
+def add_narrow_rows(out, o0, KH, rows, at, g, first, last, shift, apart, lanes):
+    """For each ky < KH: out[o0 + ky*lanes : + lanes] += sum over u of g[u] * rows[at[u] + shift + ky*apart : + lanes].
 
-    `row` = KW*C; w is (F, KH, row) laid flat. Going through ky first keeps a slab of w in L1 for all positions.
+    The KH rows of a window are added at once, a register for each: one alone would wait for its own last sum.
+    """
+    ky = 0
+    while KH - ky >= 8:
+        _add_apart8(out, o0 + ky * lanes, rows, at, g, first, last, shift + ky * apart, apart, lanes)
+        ky += 8
+    if KH - ky >= 4:
+        _add_apart4(out, o0 + ky * lanes, rows, at, g, first, last, shift + ky * apart, apart, lanes)
+        ky += 4
+    while ky < KH:
+        _add_apart1(out, o0 + ky * lanes, rows, at, g, first, last, shift + ky * apart, apart, lanes)
+        ky += 1
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _input_gradient(dy, winners, w, dx, windows, OW, KH, row, pieces, tap_q, tap_piece, stride, pad, tasks, lanes):
+    """dx (N, H, W, C): winners are sorted by output position q, then rows of w are added to the windows of dx.
+
+    `row` = KW*C; w is (F, KH, row) laid flat; `windows` is the table of `real_windows`, for images without border: what
+    would fall into the border is not computed. Going through ky first keeps a slab of w in L1 for all positions.
     """
     N, PH, PW, Fo = dy.shape
-    HP, WP, C = dx.shape[1], dx.shape[2], dx.shape[3]
+    image, line, pixels = dx[0].size, dx[0, 0].size, len(windows)
     dx_flat, dy_flat, winners_flat = dx.reshape(-1), dy.reshape(-1), winners.reshape(-1)
     for t in prange(tasks):
-        begin = np.empty(OH * OW + 1, np.int64)
-        free = np.empty(OH * OW, np.int64)
+        begin = np.empty(pixels + 1, np.int64)
+        free = np.empty(pixels, np.int64)
         at = np.empty(PH * PW * Fo, np.int64)
         g = np.empty(PH * PW * Fo, dy.dtype)
         for n in range(N * t // tasks, N * (t + 1) // tasks):
@@ -79,7 +100,7 @@ def _input_gradient(dy, winners, w, dx, OH, OW, KH, row, conv_stride, pieces, ta
                         code = winners_flat[o + f]
                         if code != DEAD:
                             begin[window_q + tap_q[code] + 1] += 1
-            for q in range(OH * OW):
+            for q in range(pixels):
                 begin[q + 1] += begin[q]
                 free[q] = begin[q]
             for py in range(PH):
@@ -96,23 +117,26 @@ def _input_gradient(dy, winners, w, dx, OH, OW, KH, row, conv_stride, pieces, ta
                             g[u] = dy_flat[o + f]
             dx[n] = 0
             for ky in range(KH):
-                for oy in range(OH):
-                    for ox in range(OW):
-                        q = oy * OW + ox
-                        if begin[q + 1] > begin[q]:
-                            o = ((n * HP + oy * conv_stride[0] + ky) * WP + ox * conv_stride[1]) * C
-                            add_rows(dx_flat, o, row, w, at, g, begin[q], begin[q + 1], ky * row, lanes)
+                for q in range(pixels):
+                    dx_q, w_q, rows, numbers = windows[q]
+                    r = ky - w_q // row
+                    if begin[q + 1] > begin[q] and 0 <= r < rows:
+                        add_rows(dx_flat, n * image + dx_q + r * line, numbers, w, at, g, begin[q], begin[q + 1],
+                                 w_q + r * row, lanes)
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _weight_gradient(x, dy, winners, dw, db, KH, row, conv_stride, pieces, tap_x, tap_piece, stride, pad, tasks, lanes):
-    """dw (F, KH, row) and db (F,): winners are listed by filter, then windows of x are added to rows of dw.
+def _weight_gradient(x, HP, WP, C, dy, winners, dw, db, row, conv_stride, pieces, tap_x, tap_piece, stride, pad, tasks,
+                     lanes):
+    """dw (F, KH, width) and db (F,): winners are listed by filter, then windows of x are added to rows of dw.
 
-    A task owns a range of filters and goes through all images in order.
+    A task owns a range of filters and goes through all images in order. Where a row of KW*C numbers is narrower than a
+    register (`width` is then a register), the KH rows of a window are added at once, a register each; what they hold
+    beyond the row is nobody's. x is flat, with room for a register behind it.
     """
     N, PH, PW, Fo = dy.shape
-    HP, WP, C = x.shape[1], x.shape[2], x.shape[3]
-    x_flat, dw_flat, dy_flat, winners_flat = x.reshape(-1), dw.reshape(-1), dy.reshape(-1), winners.reshape(-1)
+    KH, width = dw.shape[1], dw.shape[2]
+    dw_flat, dy_flat, winners_flat = dw.reshape(-1), dy.reshape(-1), winners.reshape(-1)
     dw[:] = 0
     db[:] = 0
     for t in prange(tasks):
@@ -139,9 +163,12 @@ def _weight_gradient(x, dy, winners, dw, db, KH, row, conv_stride, pieces, tap_x
             for i in range(own):
                 f = f0 * pieces + i
                 first, last = i * room, i * room + count[i]
-                for ky in range(KH):
-                    add_rows(dw_flat, (f * KH + ky) * row, row, x_flat, at, g, first, last, (n * HP + ky) * WP * C,
-                             lanes)
+                if row < width:
+                    add_narrow_rows(dw_flat, f * KH * width, KH, x, at, g, first, last, n * HP * WP * C, WP * C, lanes)
+                else:
+                    for ky in range(KH):
+                        add_rows(dw_flat, (f * KH + ky) * row, row, x, at, g, first, last, (n * HP + ky) * WP * C,
+                                 lanes)
                 total = db[f] * 0
                 for u in range(first, last):
                     total += g[u]
@@ -149,10 +176,9 @@ def _weight_gradient(x, dy, winners, dw, db, KH, row, conv_stride, pieces, tap_x
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _dense_weight_gradient(x, dy, winners, tap_at, dw, db, OH, OW, Fp, conv_stride, pieces, tap_z, stride, pad, pooled,
-                           lanes):
+def _dense_weight_gradient(x, dy, winners, tap_at, dw, db, Fp, conv_stride, lanes):
     """dw (parts, taps, Fp) and db (parts, Fp): each image's gradient is laid out densely, then correlated with x."""
-    N, PH, PW, Fo = dy.shape
+    N, OH, OW, F = dy.shape
     HP, WP, C = x.shape[1], x.shape[2], x.shape[3]
     x_flat, dw_flat, dy_flat, winners_flat = x.reshape(-1), dw.reshape(-1), dy.reshape(-1), winners.reshape(-1)
     parts = dw.shape[0]
@@ -161,28 +187,16 @@ def _dense_weight_gradient(x, dy, winners, tap_at, dw, db, OH, OW, Fp, conv_stri
         at = np.empty(ROWS, np.int64)
         sums = np.zeros(Fp, dy.dtype)
         for n in range(N * part // parts, N * (part + 1) // parts):
-            if pooled:
-                dz[:] = 0
-                for py in range(PH):
-                    for px in range(PW):
-                        window_z = ((py * stride[0] - pad[0]) * OW + px * stride[1] - pad[1]) * Fp
-                        o = ((n * PH + py) * PW + px) * Fo
-                        for f in range(Fo):
-                            code = winners_flat[o + f]
-                            if code != DEAD:
-                                dz[window_z + tap_z[code] + f * pieces] += dy_flat[o + f]
-            else:  # every output has one winner, its own, or none
-                for q in range(OH * OW):
-                    for f in range(Fo):
-                        o = (n * OH * OW + q) * Fo + f
-                        dz[q * Fp + f] = dy_flat[o] if winners_flat[o] != DEAD else 0
+            sums[:] = 0
+            for q in range(OH * OW):
+                for f in range(F):
+                    o = (n * OH * OW + q) * F + f
+                    value = dy_flat[o] if winners_flat[o] != DEAD else 0
+                    dz[q * Fp + f] = value
+                    sums[f] += value
             correlate(x_flat, n * HP * WP * C, tap_at, len(tap_at), conv_stride[0] * WP * C, conv_stride[1] * C,
                       dz, 0, OW * Fp, Fp, OH, OW, Fp, dw_flat, part * dw.shape[1] * Fp, lanes, at)
-            sums[:] = 0
-            for q in range(0, OH * OW * Fp, Fp):
-                for f in range(Fp):
-                    sums[f] += dz[q + f]
-            for f in range(Fp):
+            for f in range(F):
                 db[part, f] += sums[f]
 
 
@@ -197,26 +211,32 @@ def _tap_tables(g: Geometry, row: int, column: int) -> tuple[np.ndarray, np.ndar
 
 def input_gradient(dy: np.ndarray, cache: FusedCache) -> np.ndarray:
     """Return dx (N, H, W, C) over the winners, for dy (N, PH, PW, F/pieces)."""
-    x, w, winners, g, (H, W) = cache
+    _, w, winners, g, image = cache
     _, C, KH, KW = w.shape
-    OH, OW, _, _ = g.sizes((H, W), (KH, KW))
-    dx = np.empty(x.shape, x.dtype)
+    OH, OW, _, _ = g.sizes(image, (KH, KW))
+    whole = Bordered(image, (0, image[0]), (0, image[1]), C)
+    windows = real_windows((OH, OW), g.stride, (-g.pad[0], -g.pad[1]), (KH, KW), whole, skip=True)
+    dx = np.empty((len(dy), *image, C), w.dtype)
     with parallel_region():
-        _input_gradient(dy, winners, w.transpose(0, 2, 3, 1).reshape(-1), dx, OH, OW, KH, KW * C, g.stride, g.pieces,
-                        *_tap_tables(g, OW, 1), g.pool_stride, g.pool_pad, get_num_threads(), lanes_of(x.dtype))
-    return dx[:, g.pad[0]:g.pad[0] + H, g.pad[1]:g.pad[1] + W]
+        _input_gradient(dy, winners, w.transpose(0, 2, 3, 1).reshape(-1), dx, windows, OW, KH, KW * C, g.pieces,
+                        *_tap_tables(g, OW, 1), g.pool_stride, g.pool_pad, get_num_threads(), lanes_of(w.dtype))
+    return dx
 
 
 def weight_gradient(dy: np.ndarray, cache: FusedCache) -> tuple[np.ndarray, np.ndarray]:
     """Return dw (F, C, KH, KW) and db (F,) over the winners."""
     x, w, winners, g, _ = cache
-    F, C, KH, KW = w.shape
-    dw, db = np.empty((F, KH, KW, C), w.dtype), np.empty(F, w.dtype)
-    tables = _tap_tables(g, g.stride[0] * x.shape[2] * C, g.stride[1] * C)
+    (_, HP, WP, C), (F, _, KH, KW), lanes = x.shape, w.shape, lanes_of(x.dtype)
+    row = KW * C
+    flat = x.reshape(-1)
+    if row < lanes:
+        flat = np.concatenate([flat, np.zeros(lanes, x.dtype)])
+    dw, db = np.empty((F, KH, max(row, lanes)), w.dtype), np.empty(F, w.dtype)
+    tables = _tap_tables(g, g.stride[0] * WP * C, g.stride[1] * C)
     with parallel_region():
-        _weight_gradient(x, dy, winners, dw, db, KH, KW * C, g.stride, g.pieces, *tables, g.pool_stride, g.pool_pad,
-                         get_num_threads(), lanes_of(x.dtype))
-    return dw.transpose(0, 3, 1, 2), db
+        _weight_gradient(flat, HP, WP, C, dy, winners, dw, db, row, g.stride, g.pieces, *tables, g.pool_stride,
+                         g.pool_pad, get_num_threads(), lanes)
+    return dw[:, :, :row].reshape(F, KH, KW, C).transpose(0, 3, 1, 2), db
 
 
 def dense_input_gradient(dy: np.ndarray, cache: FusedCache) -> np.ndarray:
@@ -227,33 +247,23 @@ def dense_input_gradient(dy: np.ndarray, cache: FusedCache) -> np.ndarray:
 
 
 def dense_weight_gradient(dy: np.ndarray, cache: FusedCache) -> tuple[np.ndarray, np.ndarray]:
-    """Return dw (F, C, KH, KW) and db (F,) through the dense gradient of the convolution, one image at a time."""
-    x, w, winners, g, image = cache
+    """Return dw (F, C, KH, KW) and db (F,) of a layer without pooling, one image's dense gradient at a time."""
+    x, w, winners, g, _ = cache
     F, C, KH, KW = w.shape
-    OH, OW, _, _ = g.sizes(image, (KH, KW))
     taps = numba_conv.pixel_positions(KH, KW * C, x.shape[2] * C, 1)
     parts, Fp = min(PARTS, len(x)), round_up(F, lanes_of(x.dtype))
     dw, db = np.zeros((parts, round_up(len(taps), ROWS), Fp), w.dtype), np.zeros((parts, Fp), w.dtype)
-    steps, piece = _tap_tables(g, OW * Fp, Fp)
     with parallel_region():
-        _dense_weight_gradient(x, dy, winners, taps, dw, db, OH, OW, Fp, g.stride, g.pieces, steps + piece,
-                               g.pool_stride, g.pool_pad, g.pooled, lanes_of(x.dtype))
+        _dense_weight_gradient(x, dy, winners, taps, dw, db, Fp, g.stride, lanes_of(x.dtype))
     return numba_conv.unpack_weights(dw, w.shape), db.sum(axis=0)[:F]
 
 
 def backward(dy: np.ndarray, cache: FusedCache, need_dx: bool = True) -> tuple[Any, np.ndarray, np.ndarray]:
     """Return (dx, dw, db) for the gradient dy (N, PH, PW, F/pieces); dx is None where it is not needed.
 
-    A pooled layer goes over the winners. Two cases are denser than that pays for: a layer that is not pooled, and the
-    dw of a first layer with one channel, whose rows of KW*C numbers do not fill a register.
+    A pooled layer goes over the winners. Where every output is its own winner, the dense way is faster.
     """
     dy = np.ascontiguousarray(dy)
-    w, pooled = cache.w, cache.geometry.pooled
-    dx = None
-    if need_dx:
-        dx = input_gradient(dy, cache) if pooled else dense_input_gradient(dy, cache)
-    if pooled and w.shape[1] * w.shape[3] >= lanes_of(w.dtype):
-        dw, db = weight_gradient(dy, cache)
-    else:
-        dw, db = dense_weight_gradient(dy, cache)
-    return dx, dw, db
+    if cache.geometry.pooled:
+        return (input_gradient(dy, cache) if need_dx else None, *weight_gradient(dy, cache))
+    return (dense_input_gradient(dy, cache) if need_dx else None, *dense_weight_gradient(dy, cache))
