@@ -5,7 +5,8 @@
     python -m experiments run fig2 fig3 --preset paper --data plankton:PATH --out runs/paper
 
 The same command again continues a run that was stopped, killed or changed: only what is missing is done. In the folder
-``--out`` it leaves ``report.html``, ``results.json``, each figure as PNG and SVG, and a cache of what took long.
+``--out`` it leaves ``report.html`` and ``report.md``, ``results.json``, each figure as PNG and SVG, and a cache of what
+took long.
 """
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from typing import Any
 
 import joblib
 
-from experiments import claims, report, runner
+from experiments import claims, report, runner, summary
 from experiments.lab import Lab
 from experiments.settings import PRESETS, Settings
 from minicnn.backend import BACKENDS, set_backend
@@ -75,6 +76,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
     contents = report.contents(lab, found, verdicts, command, stages)
     runner.write_results(settings.out / "results.json", contents)
     page = report.write(settings.out / "report.html", contents, pictures)
+    summary.write(settings.out / "report.md", contents)
     for verdict in verdicts:
         print(f"claim {verdict.number}: {verdict.verdict}. {verdict.evidence}")
     print(f"{page} after {runner.duration(time.perf_counter() - begin)}")
