@@ -18,7 +18,7 @@ SHOWS = {
     "bagging": "Line chart of test accuracy over the number of networks averaged, with a band from the worst to the "
                "best choice of networks, and a horizontal line for the best classifier on one network's features.",
     "table4": "Bar chart of test accuracy, the paper's beside ours: four networks, then three classifiers on the "
-              "features of CNN3.",
+              "features of CNN3 in each of its two readings.",
     "dendrogram": "Trees of the classes: above, parts of the tree in feature space; below, both whole trees, in "
                   "feature space and in pixel space, with look-alike groups marked by colour and shape.",
     "scores": "For each of some classes, four sample images, and beside them a bar chart of the class's score on each "

@@ -91,16 +91,17 @@ class Lab:
         folder = self.folder(Train(model, seed, dropout))
         return checkpoint.load(folder / ("net.npz" if epoch is None else f"epoch-{epoch:03d}.npz"))
 
-    def features(self, model: str, seed: int, layer: int, epoch: int | None = None) -> np.ndarray:
+    def features(self, model: str, seed: int, layer: int, epoch: int | None = None,
+                 dropout: str | None = None) -> np.ndarray:
         """Return the features of all images, (N, D) float32: training, then validation, then test."""
-        which = _which(model, seed, layer, epoch)
+        which = _which(model, seed, layer, epoch, dropout)
         if self._features is None or self._features[0] != which:
             self._features = None                                   # free the old ones before the new ones are made
             parts = self.parts(SIZES[model])
             if layer == 0:
                 X = np.concatenate([part.images.reshape(len(part), -1) for part in parts])
             else:
-                net = self.network(model, seed, epoch)
+                net = self.network(model, seed, epoch, dropout)
                 X = np.empty((self.count(SIZES[model]), int(np.prod(net.shapes[layer]))), np.float32)
                 start = 0
                 for part in parts:
@@ -109,12 +110,13 @@ class Lab:
             self._features = which, X
         return self._features[1]
 
-    def distances(self, model: str, seed: int, layer: int, epoch: int | None = None) -> Distances:
+    def distances(self, model: str, seed: int, layer: int, epoch: int | None = None,
+                  dropout: str | None = None) -> Distances:
         """Return the distances of all images in a space of features."""
-        which = _which(model, seed, layer, epoch)
+        which = _which(model, seed, layer, epoch, dropout)
         if self._distances is None or self._distances[0] != which:
             self._distances = None
-            self._distances = which, Distances(self.features(model, seed, layer, epoch))
+            self._distances = which, Distances(self.features(model, seed, layer, epoch, dropout))
         return self._distances[1]
 
     # -------------------------------------------------------------------------------------------------------- results
@@ -140,6 +142,6 @@ class Lab:
         return np.asarray(predicted) == self.parts(size)[2].labels
 
 
-def _which(model: str, seed: int, layer: int, epoch: int | None) -> tuple[Any, ...]:
+def _which(model: str, seed: int, layer: int, epoch: int | None, dropout: str | None) -> tuple[Any, ...]:
     """Return what tells features apart: pixels are the same for all networks, seeds and epochs."""
-    return (model, seed, layer, epoch) if layer else (SIZES[model],)
+    return (model, seed, layer, epoch, dropout) if layer else (SIZES[model],)

@@ -25,12 +25,13 @@ def needs(sizes: Preset, model: str) -> list[Stage]:
     return stages
 
 
-def right(lab: Lab, classifier: str, model: str, seed: int, layer: int, epoch: int | None = None) -> np.ndarray:
+def right(lab: Lab, classifier: str, model: str, seed: int, layer: int, epoch: int | None = None,
+          dropout: str | None = None) -> np.ndarray:
     """Return which test images a classifier on features gets right."""
     if classifier == "forest":
-        predicted = lab.result(Forest(model, seed, layer, epoch)).arrays["predicted"]
+        predicted = lab.result(Forest(model, seed, layer, epoch, dropout)).arrays["predicted"]
     else:
-        predicted = lab.result(Machines(model, seed, layer, epoch)).arrays[classifier]
+        predicted = lab.result(Machines(model, seed, layer, epoch, dropout)).arrays[classifier]
     return lab.right(predicted, SIZES[model])
 
 

@@ -124,9 +124,10 @@ class OfFeatures(Stage):
     seed: int
     layer: int
     epoch: int | None = None    # None is the best
+    dropout: str | None = None  # as of `Train`
 
     def needs(self) -> list[Stage]:
-        return [Train(self.model, self.seed)] if self.layer else []
+        return [Train(self.model, self.seed, self.dropout)] if self.layer else []
 
     @property
     def name(self) -> str:
@@ -134,6 +135,11 @@ class OfFeatures(Stage):
             return super().name
         seed = f"-seed{self.seed}" if isinstance(self, Forest) else ""
         return f"{type(self).__name__.lower()}-pixels{SIZES[self.model]}{seed}"
+
+    @property
+    def which(self) -> tuple[str, int, int, int | None, str | None]:
+        """The arguments of `Lab.features`."""
+        return self.model, self.seed, self.layer, self.epoch, self.dropout
 
     def features(self) -> dict[str, Any]:
         """Return which features they are; pixels are the same for all networks, seeds and epochs."""
@@ -153,7 +159,7 @@ class Forest(OfFeatures):
                 "images": lab.fingerprint(SIZES[self.model])}
 
     def run(self, lab: Lab) -> Result:
-        X, y = lab.features(self.model, self.seed, self.layer, self.epoch), lab.labels(SIZES[self.model])
+        X, y = lab.features(*self.which), lab.labels(SIZES[self.model])
         _, known, test = lab.rows(SIZES[self.model])
         forest = RandomForestClassifier(lab.sizes.trees, random_state=self.seed, n_jobs=lab.settings.jobs)
         start = time.perf_counter()
@@ -177,7 +183,7 @@ class Choose(OfFeatures):
                 "images": lab.fingerprint(SIZES[self.model])}
 
     def run(self, lab: Lab) -> Result:
-        distances, y = lab.distances(self.model, self.seed, self.layer, self.epoch), lab.labels(SIZES[self.model])
+        distances, y = lab.distances(*self.which), lab.labels(SIZES[self.model])
         train, known, _ = lab.rows(SIZES[self.model])
         valid = slice(train.stop, known.stop)
         start = time.perf_counter()
@@ -196,15 +202,19 @@ class Machines(OfFeatures):
 
     def needs(self) -> list[Stage]:
         # One choice for each layer, on the first seed and the best epoch: the others would choose the same or noise.
-        return [*super().needs(), Choose(self.model, 0, self.layer)]
+        return [*super().needs(), self.choice()]
+
+    def choice(self) -> Choose:
+        """Return the choice of C and gamma that it follows."""
+        return Choose(self.model, 0, self.layer, dropout=self.dropout)
 
     def depends_on(self, lab: Lab) -> dict[str, Any]:
         return {**self.features(), "images": lab.fingerprint(SIZES[self.model])}
 
     def run(self, lab: Lab) -> Result:
-        distances, y = lab.distances(self.model, self.seed, self.layer, self.epoch), lab.labels(SIZES[self.model])
+        distances, y = lab.distances(*self.which), lab.labels(SIZES[self.model])
         _, known, test = lab.rows(SIZES[self.model])
-        chosen = lab.result(Choose(self.model, 0, self.layer)).plain
+        chosen = lab.result(self.choice()).plain
         plain: dict[str, Any] = {"seconds": 0.0}
         arrays = {}
         for strategy in STRATEGIES:

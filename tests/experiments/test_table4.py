@@ -25,6 +25,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     tell_network(lab, Train("cnn3", 0, "all"), range(8, 20))
     tell_forest(lab, Forest("cnn3", 0, 3), range(14))
     tell_machines(lab, Machines("cnn3", 0, 3), ovr=range(9), ovo=range(2))
+    tell_forest(lab, Forest("cnn3", 0, 3, dropout="all"), range(4, 20))
+    tell_machines(lab, Machines("cnn3", 0, 3, dropout="all"), ovr=range(13), ovo=range(5))
     return lab
 
 
@@ -35,7 +37,8 @@ def found(lab: Lab) -> dict[str, Any]:
 
 def test_accuracies_of_networks_and_classifiers(found: dict[str, Any]) -> None:
     assert {who: cell["values"] for who, cell in found["accuracy"].items()} == {
-        "cnn1": [0.2, 0.4], "cnn2": [0.3], "first": [0.5], "all": [0.6], "forest": [0.7], "ovr": [0.45], "ovo": [0.1]}
+        "cnn1": [0.2, 0.4], "cnn2": [0.3], "first": [0.5], "all": [0.6], "first-forest": [0.7], "first-ovr": [0.45],
+        "first-ovo": [0.1], "all-forest": [0.8], "all-ovr": [0.65], "all-ovo": [0.25]}
 
 
 def test_comparisons_are_of_the_first_seed_and_the_right_way_round(found: dict[str, Any]) -> None:
@@ -45,9 +48,11 @@ def test_comparisons_are_of_the_first_seed_and_the_right_way_round(found: dict[s
     assert {who: counts(c) for who, c in found["cnn3_against"].items()} == {
         "cnn1": (6, 0), "cnn2": (4, 0), "all": (8, 10)}
     assert {who: counts(c) for who, c in found["all_against"].items()} == {"cnn1": (12, 4), "cnn2": (12, 6)}
-    assert {who: counts(c) for who, c in found["classifiers_against_cnn3"].items()} == {
-        "forest": (4, 0), "ovr": (0, 1), "ovo": (0, 8)}
-    assert found["classifiers_against_cnn3"]["forest"]["p"] == 0.125     # 2 / 2^4
+    first, everywhere = (found["classifiers_against_network"][reading] for reading in ("first", "all"))
+    assert {who: counts(c) for who, c in first.items()} == {"forest": (4, 0), "ovr": (0, 1), "ovo": (0, 8)}
+    assert first["forest"]["p"] == 0.125     # 2 / 2^4
+    # The network is right for 8 to 19.
+    assert {who: counts(c) for who, c in everywhere.items()} == {"forest": (4, 0), "ovr": (8, 7), "ovo": (5, 12)}
 
 
 def test_rows_have_the_numbers_of_the_paper(found: dict[str, Any]) -> None:
@@ -56,6 +61,7 @@ def test_rows_have_the_numbers_of_the_paper(found: dict[str, Any]) -> None:
     assert rows["random forest, layer 3 of CNN3"] == (0.65526, 0.7)
     assert rows["SVM, one-vs-rest, layer 3 of CNN3"] == (0.65368, 0.45)
     assert rows["SVM, one-vs-one, layer 3 of CNN3"] == (0.57184, 0.1)
+    assert rows["random forest, layer 3 of CNN3, dropout everywhere"] == (0.65526, 0.8)
 
 
 def test_test_images_in_another_order_are_an_error(tmp_path: Path) -> None:
@@ -84,7 +90,7 @@ def test_needs_both_readings_and_every_seed() -> None:
     assert {stage for stage in stages if isinstance(stage, Train)} == {
         *(Train("cnn1", seed) for seed in range(3)), Train("cnn2", 0), Train("cnn3", 0), Train("cnn3", 0, "all")}
     assert {stage for stage in stages if not isinstance(stage, Train)} == {
-        Choose("cnn3", 0, 3), Machines("cnn3", 0, 3), Forest("cnn3", 0, 3)}
+        kind("cnn3", 0, 3, dropout=dropout) for kind in (Choose, Machines, Forest) for dropout in (None, "all")}
 
 
 def test_classifiers_see_216_features(lab: Lab) -> None:
@@ -93,5 +99,5 @@ def test_classifiers_see_216_features(lab: Lab) -> None:
 
 def test_bars_are_the_papers_and_ours(found: dict[str, Any]) -> None:
     heights = [bar.get_height() for bar in table4.draw(found).axes[0].patches]
-    assert heights[:7] == [0.5263, 0.5597, 0.64052, 0.64052, 0.65526, 0.65368, 0.57184]
-    assert heights[7:] == pytest.approx([0.3, 0.3, 0.5, 0.6, 0.7, 0.45, 0.1])
+    assert heights[:10] == [0.5263, 0.5597, 0.64052, 0.64052, *(0.65526, 0.65368, 0.57184) * 2]
+    assert heights[10:] == pytest.approx([0.3, 0.3, 0.5, 0.6, 0.7, 0.45, 0.1, 0.8, 0.65, 0.25])
