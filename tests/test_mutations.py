@@ -357,8 +357,8 @@ FUSED = [
     ),
     *in_function(
         "network", "kernel", "kernels.numba_winners", "_weight_gradient",
-        ("= for += over the batch in db", "db[f] += total", "db[f] = total"),
-        ("only one winner of each filter", "range(first, last)", "range(first, min(first + 1, last))"),
+        ("= for += over the batch in db", "db[f] += sums[i]", "db[f] = sums[i]"),
+        ("only one winner of each filter", "i * room, i * room + count[i]", "i * room, i * room + min(1, count[i])"),
     ),
     *in_function(
         "network", "kernel", "kernels.numba_winners", "_dense_weight_gradient",

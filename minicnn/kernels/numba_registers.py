@@ -1,11 +1,12 @@
-"""Three loops that keep their sums in vector registers, written in LLVM's language because Python cannot ask for that.
+"""Four loops that keep their sums in vector registers, written in LLVM's language because Python cannot ask for that.
 
 A processor reaches its arithmetic peak only when the numbers it works on stay in registers: two multiply-adds of a
 whole vector per cycle, but at best two loads. A plain Numba loop over an accumulator *array* loads and stores the
-accumulator around every multiply-add. These three do not::
+accumulator around every multiply-add. These do not::
 
     tile      acc[m][v]  = sum over r, j of  a[m, r, j] * w[r, j, v]      dense:  ROWS x NV accumulators
     add_rows  acc[v]    += sum over u of     g[u] * rows[u, v]            sparse: NV accumulators
+    add_windows  the same for KH short rows, a line of the image apart    sparse: KH accumulators
     max_rows  best, who  = maximum over u of z[u]                         pooling: the value and the winner
 
 Each comes as a Python function that is its meaning, which also runs when NUMBA_DISABLE_JIT is set, and as the LLVM
@@ -30,23 +31,24 @@ from numba.extending import intrinsic
 _FEATURES = config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()  # type: ignore[attr-defined]
 WIDE = "+avx512f" in _FEATURES.split(",")
 VECTOR_BYTES = 64 if WIDE else 32
+SHORT_BYTES = 32  # of a vector for rows that would leave half of a wide one empty
 ROWS = 8 if WIDE else 4  # of a tile: 8 x 3 accumulators of 32 registers, or 4 x 3 of 16
 _INT = ir.IntType(64)
 
 
-def lanes_of(dtype: Any) -> int:
-    """Return how many numbers of `dtype` one register holds."""
-    return VECTOR_BYTES // np.dtype(dtype).itemsize
+def lanes_of(dtype: Any, vector_bytes: int = VECTOR_BYTES) -> int:
+    """Return how many numbers of `dtype` one vector holds."""
+    return vector_bytes // np.dtype(dtype).itemsize
 
 
 class _Vectors:
     """Short names for the vector instructions of one element type."""
 
-    def __init__(self, context: Any, b: Any, signature: Any, values: Any, element: Any):
+    def __init__(self, context: Any, b: Any, signature: Any, values: Any, element: Any, vector_bytes: int):
         self.context, self.b, self.signature, self.values = context, b, signature, values
         self.number = context.get_value_type(element)
         self.nbytes = element.bitwidth // 8
-        self.lanes = VECTOR_BYTES // self.nbytes
+        self.lanes = vector_bytes // self.nbytes
         self.type = ir.VectorType(self.number, self.lanes)
         name = f"llvm.fma.v{self.lanes}f{8 * self.nbytes}"
         self._fma = cgutils.get_or_insert_function(b.module, ir.FunctionType(self.type, [self.type] * 3), name)
@@ -85,7 +87,8 @@ def integer(n: int) -> Any:
     return ir.Constant(_INT, n)
 
 
-def _compiled(meaning: Callable[..., None], arrays: set[str], write: Callable[..., None], element: str) -> Any:
+def _compiled(meaning: Callable[..., None], arrays: set[str], write: Callable[..., None], element: str,
+              vector_bytes: int = VECTOR_BYTES) -> Any:
     """Return what Numba calls instead of `meaning`: `write` emits the instructions.
 
     `arrays` names the arguments that are arrays; all others are 64-bit integers. `element` names the array whose
@@ -99,7 +102,8 @@ def _compiled(meaning: Callable[..., None], arrays: set[str], write: Callable[..
         arguments = [t if name in arrays else types.int64 for name, t in zip(names, given)]
 
         def emit(target: Any, b: Any, signature: Any, values: Any) -> Any:
-            write(_Vectors(target, b, signature, values, signature.args[names.index(element)].dtype), b)
+            dtype = signature.args[names.index(element)].dtype
+            write(_Vectors(target, b, signature, values, dtype, vector_bytes), b)
             return target.get_dummy_value()
 
         return types.void(*arguments), emit
@@ -175,47 +179,67 @@ def make_tile(NV: int, accumulate: bool) -> Any:
     return _compiled(tile, {"a", "at", "w", "start", "out"}, write, "a")
 
 
-def make_add_rows(NV: int, contiguous: bool) -> Any:
-    """Return `add_rows` for `NV` vectors, which lie `apart` in `rows`; if `contiguous`, one after another."""
-    def add_rows(out, o0, rows, at, g, first, last, shift, apart, lanes):
-        """For each v < NV: out[o0 + v*lanes : + lanes] += sum over u in [first, last) of g[u] * (vector v of row u).
-
-        Vector v of row u is ``rows[at[u] + shift + v*apart : + lanes]``.
-        """
+def make_add_rows(NV: int) -> Any:
+    """Return `add_rows` for `NV` vectors."""
+    def add_rows(out, o0, rows, at, g, first, last, shift, lanes):
+        """out[o0 : + NV*lanes] += sum over u in [first, last) of g[u] * rows[at[u] + shift : + NV*lanes]."""
         acc = out[o0:o0 + NV * lanes].copy()
         for u in range(first, last):
-            for v in range(NV):
-                p = at[u] + shift + v * (lanes if contiguous else apart)
-                acc[v * lanes:(v + 1) * lanes] += g[u] * rows[p:p + lanes]
+            acc += g[u] * rows[at[u] + shift:at[u] + shift + NV * lanes]
         out[o0:o0 + NV * lanes] = acc
 
     def write(vec: _Vectors, b: Any) -> None:
-        out, rows, at, g = (vec.pointer(k) for k in (0, 2, 3, 4))
-        o0, first, last, shift, apart = (vec.values[k] for k in (1, 5, 6, 7, 8))
-        start = [vec.load(out, o0, v) for v in range(NV)]
-        entry = b.block
-        loop, body, done = (b.append_basic_block(name) for name in ("u", "body", "done"))
-        b.branch(loop)
-        b.position_at_end(loop)  # for u in range(first, last)
-        u = b.phi(_INT)
-        sums = [b.phi(vec.type) for _ in range(NV)]
-        b.cbranch(b.icmp_signed("<", u, last), body, done)
-        b.position_at_end(body)
-        scale = vec.broadcast(vec.item(g, u, vec.number))
-        row, new = b.add(vec.item(at, u, _INT), shift), []
-        for v in range(NV):
-            new.append(vec.multiply_add(scale, vec.load(rows, row, v if contiguous else 0), sums[v]))
-            row = row if contiguous else b.add(row, apart)
-        u_next = b.add(u, integer(1))
-        b.branch(loop)
-        for phi, before, later in ((u, first, u_next), *zip(sums, start, new)):
-            phi.add_incoming(before, entry)
-            phi.add_incoming(later, body)
-        b.position_at_end(done)
-        for v in range(NV):
-            vec.store(sums[v], out, o0, v)
+        o0, first, last, shift = (vec.values[k] for k in (1, 5, 6, 7))
+        _write_sums(vec, b, NV, o0, first, last, shift, lambda row, v: vec.load(vec.pointer(2), row, v))
 
     return _compiled(add_rows, {"out", "rows", "at", "g"}, write, "out")
+
+
+def make_add_windows(KH: int) -> Any:
+    """Return `add_windows` for windows of `KH` short rows."""
+    def add_windows(out, o0, x, at, g, first, last, shift, x_r, lanes):
+        """For ky < KH: out[o0 + ky*lanes : + lanes] += sum over u of g[u] * x[at[u] + shift + ky*x_r : + lanes].
+
+        u goes through [first, last). A row has the `lanes` of a short vector (`SHORT_BYTES`).
+        """
+        acc = out[o0:o0 + KH * lanes].copy()
+        for u in range(first, last):
+            for ky in range(KH):
+                p = at[u] + shift + ky * x_r
+                acc[ky * lanes:(ky + 1) * lanes] += g[u] * x[p:p + lanes]
+        out[o0:o0 + KH * lanes] = acc
+
+    def write(vec: _Vectors, b: Any) -> None:
+        o0, first, last, shift, x_r = (vec.values[k] for k in (1, 5, 6, 7, 8))
+        _write_sums(vec, b, KH, o0, first, last, shift,
+                    lambda window, ky: vec.load(vec.pointer(2), b.add(window, b.mul(integer(ky), x_r))))
+
+    return _compiled(add_windows, {"out", "x", "at", "g"}, write, "out", SHORT_BYTES)
+
+
+def _write_sums(vec: _Vectors, b: Any, NV: int, o0: Any, first: Any, last: Any, shift: Any, load: Any) -> None:
+    """Write the loop of `add_rows` and `add_windows`, which differ in how they `load` vector v at a position."""
+    out, at, g = (vec.pointer(k) for k in (0, 3, 4))
+    start = [vec.load(out, o0, v) for v in range(NV)]
+    entry = b.block
+    loop, body, done = (b.append_basic_block(name) for name in ("u", "body", "done"))
+    b.branch(loop)
+    b.position_at_end(loop)  # for u in range(first, last)
+    u = b.phi(_INT)
+    sums = [b.phi(vec.type) for _ in range(NV)]
+    b.cbranch(b.icmp_signed("<", u, last), body, done)
+    b.position_at_end(body)
+    scale = vec.broadcast(vec.item(g, u, vec.number))
+    position = b.add(vec.item(at, u, _INT), shift)
+    new = [vec.multiply_add(scale, load(position, v), sums[v]) for v in range(NV)]
+    u_next = b.add(u, integer(1))
+    b.branch(loop)
+    for phi, before, later in ((u, first, u_next), *zip(sums, start, new)):
+        phi.add_incoming(before, entry)
+        phi.add_incoming(later, body)
+    b.position_at_end(done)
+    for v in range(NV):
+        vec.store(sums[v], out, o0, v)
 
 
 def make_max_rows() -> Any:

@@ -18,6 +18,7 @@ densely and use the tiles of `numba_conv`. Images are channels last, (N, H, W, C
 """
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,12 @@ from numba import get_num_threads, njit, prange
 from minicnn.kernels import numba_conv
 from minicnn.kernels.numba_conv import PARTS, correlate, round_up
 from minicnn.kernels.numba_fused import DEAD, FusedCache, Geometry
-from minicnn.kernels.numba_registers import ROWS, lanes_of, make_add_rows
+from minicnn.kernels.numba_registers import ROWS, SHORT_BYTES, lanes_of, make_add_rows, make_add_windows
 from minicnn.kernels.threads import parallel_region
 from minicnn.kernels.windows import Bordered, real_windows
 
-_add_rows8, _add_rows4, _add_rows2, _add_rows1 = (make_add_rows(NV, True) for NV in (8, 4, 2, 1))
-_add_apart8, _add_apart4, _add_apart1 = (make_add_rows(NV, False) for NV in (8, 4, 1))
+_add_rows8, _add_rows4, _add_rows2, _add_rows1 = (make_add_rows(NV) for NV in (8, 4, 2, 1))
+_add_windows8, _add_windows5, _add_windows3, _add_windows1 = (make_add_windows(KH) for KH in (8, 5, 3, 1))
 
 
 @njit(cache=True, nogil=True)
@@ -39,16 +40,16 @@ def add_rows(out, o0, length, rows, at, g, first, last, shift, lanes):
     """out[o0 : + length] += sum over u in [first, last) of g[u] * rows[at[u] + shift : + length]."""
     done = 0
     while length - done >= 8 * lanes:
-        _add_rows8(out, o0 + done, rows, at, g, first, last, shift + done, lanes, lanes)
+        _add_rows8(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
         done += 8 * lanes
     if length - done >= 4 * lanes:
-        _add_rows4(out, o0 + done, rows, at, g, first, last, shift + done, lanes, lanes)
+        _add_rows4(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
         done += 4 * lanes
     if length - done >= 2 * lanes:
-        _add_rows2(out, o0 + done, rows, at, g, first, last, shift + done, lanes, lanes)
+        _add_rows2(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
         done += 2 * lanes
     if length - done >= lanes:
-        _add_rows1(out, o0 + done, rows, at, g, first, last, shift + done, lanes, lanes)
+        _add_rows1(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
         done += lanes
     for i in range(done, length):
         total = out[o0 + i]
@@ -58,20 +59,23 @@ def add_rows(out, o0, length, rows, at, g, first, last, shift, lanes):
 
 
 @njit(cache=True, nogil=True)
-def add_narrow_rows(out, o0, KH, rows, at, g, first, last, shift, apart, lanes):
-    """For each ky < KH: out[o0 + ky*lanes : + lanes] += sum over u of g[u] * rows[at[u] + shift + ky*apart : + lanes].
+def add_windows(out, o0, KH, x, at, g, first, last, shift, x_r, lanes):
+    """For ky < KH: out[o0 + ky*lanes : + lanes] += sum over u of g[u] * x[at[u] + shift + ky*x_r : + lanes].
 
-    The KH rows of a window are added at once, a register for each: one alone would wait for its own last sum.
+    Several rows of a window are added at once: one alone would wait for its own last sum.
     """
     ky = 0
     while KH - ky >= 8:
-        _add_apart8(out, o0 + ky * lanes, rows, at, g, first, last, shift + ky * apart, apart, lanes)
+        _add_windows8(out, o0 + ky * lanes, x, at, g, first, last, shift + ky * x_r, x_r, lanes)
         ky += 8
-    if KH - ky >= 4:
-        _add_apart4(out, o0 + ky * lanes, rows, at, g, first, last, shift + ky * apart, apart, lanes)
-        ky += 4
+    if KH - ky >= 5:
+        _add_windows5(out, o0 + ky * lanes, x, at, g, first, last, shift + ky * x_r, x_r, lanes)
+        ky += 5
+    if KH - ky >= 3:
+        _add_windows3(out, o0 + ky * lanes, x, at, g, first, last, shift + ky * x_r, x_r, lanes)
+        ky += 3
     while ky < KH:
-        _add_apart1(out, o0 + ky * lanes, rows, at, g, first, last, shift + ky * apart, apart, lanes)
+        _add_windows1(out, o0 + ky * lanes, x, at, g, first, last, shift + ky * x_r, x_r, lanes)
         ky += 1
 
 
@@ -126,16 +130,17 @@ def _input_gradient(dy, winners, w, dx, windows, OW, KH, row, pieces, tap_q, tap
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _weight_gradient(x, HP, WP, C, dy, winners, dw, db, row, conv_stride, pieces, tap_x, tap_piece, stride, pad, tasks,
-                     lanes):
-    """dw (F, KH, width) and db (F,): winners are listed by filter, then windows of x are added to rows of dw.
+def _weight_gradient(x, HP, WP, C, dy, winners, dw, db, conv_stride, pieces, tap_x, tap_piece, stride, pad, tasks,
+                     lanes, short):
+    """dw (F, slices, KH, width) and db (F,): winners are listed by filter, then windows of x are added to rows of dw.
 
-    A task owns a range of filters and goes through all images in order. Where a row of KW*C numbers is narrower than a
-    register (`width` is then a register), the KH rows of a window are added at once, a register each; what they hold
-    beyond the row is nobody's. x is flat, with room for a register behind it.
+    A task owns a range of filters and goes through all images in order. Rows of KW*C numbers that fill a register are
+    one slice, as wide as they are. Narrower ones are cut into slices of a short vector, of `short` numbers, and the
+    KH rows of a slice are added at once; what the last slice holds beyond the row is nobody's. x is flat, with room
+    for a vector behind it.
     """
     N, PH, PW, Fo = dy.shape
-    KH, width = dw.shape[1], dw.shape[2]
+    slices, KH, width = dw.shape[1:]
     dw_flat, dy_flat, winners_flat = dw.reshape(-1), dy.reshape(-1), winners.reshape(-1)
     dw[:] = 0
     db[:] = 0
@@ -145,8 +150,10 @@ def _weight_gradient(x, HP, WP, C, dy, winners, dw, db, row, conv_stride, pieces
         count = np.empty(own, np.int64)
         at = np.empty(own * room, np.int64)
         g = np.empty(own * room, dy.dtype)
+        sums = np.empty(own, dy.dtype)
         for n in range(N):
             count[:] = 0
+            sums[:] = 0
             for py in range(PH):
                 for px in range(PW):
                     window_x = ((py * stride[0] - pad[0]) * conv_stride[0] * WP
@@ -160,19 +167,19 @@ def _weight_gradient(x, HP, WP, C, dy, winners, dw, db, row, conv_stride, pieces
                             count[i] += 1
                             at[u] = window_x + tap_x[code]
                             g[u] = dy_flat[o + f]
+                            sums[i] += dy_flat[o + f]
             for i in range(own):
                 f = f0 * pieces + i
                 first, last = i * room, i * room + count[i]
-                if row < width:
-                    add_narrow_rows(dw_flat, f * KH * width, KH, x, at, g, first, last, n * HP * WP * C, WP * C, lanes)
+                if width == short:
+                    for s in range(slices):
+                        add_windows(dw_flat, (f * slices + s) * KH * short, KH, x, at, g, first, last,
+                                    n * HP * WP * C + s * short, WP * C, short)
                 else:
                     for ky in range(KH):
-                        add_rows(dw_flat, (f * KH + ky) * row, row, x, at, g, first, last, (n * HP + ky) * WP * C,
+                        add_rows(dw_flat, (f * KH + ky) * width, width, x, at, g, first, last, (n * HP + ky) * WP * C,
                                  lanes)
-                total = db[f] * 0
-                for u in range(first, last):
-                    total += g[u]
-                db[f] += total
+                db[f] += sums[i]
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -200,6 +207,7 @@ def _dense_weight_gradient(x, dy, winners, tap_at, dw, db, Fp, conv_stride, lane
                 db[part, f] += sums[f]
 
 
+@functools.cache
 def _tap_tables(g: Geometry, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
     """Return, for each code, how far the winner is from its window's corner, and its piece.
 
@@ -226,17 +234,20 @@ def input_gradient(dy: np.ndarray, cache: FusedCache) -> np.ndarray:
 def weight_gradient(dy: np.ndarray, cache: FusedCache) -> tuple[np.ndarray, np.ndarray]:
     """Return dw (F, C, KH, KW) and db (F,) over the winners."""
     x, w, winners, g, _ = cache
-    (_, HP, WP, C), (F, _, KH, KW), lanes = x.shape, w.shape, lanes_of(x.dtype)
-    row = KW * C
-    flat = x.reshape(-1)
-    if row < lanes:
-        flat = np.concatenate([flat, np.zeros(lanes, x.dtype)])
-    dw, db = np.empty((F, KH, max(row, lanes)), w.dtype), np.empty(F, w.dtype)
+    (_, HP, WP, C), (F, _, KH, KW) = x.shape, w.shape
+    lanes, short = lanes_of(x.dtype), lanes_of(x.dtype, SHORT_BYTES)
+    row, flat = KW * C, x.reshape(-1)
+    slices, width = 1, row
+    if row < lanes or row <= short:
+        slices, width = -(-row // short), short
+        flat = np.concatenate([flat, np.zeros(short, x.dtype)])
+    dw, db = np.empty((F, slices, KH, width), w.dtype), np.empty(F, w.dtype)
     tables = _tap_tables(g, g.stride[0] * WP * C, g.stride[1] * C)
     with parallel_region():
-        _weight_gradient(flat, HP, WP, C, dy, winners, dw, db, row, g.stride, g.pieces, *tables, g.pool_stride,
-                         g.pool_pad, get_num_threads(), lanes)
-    return dw[:, :, :row].reshape(F, KH, KW, C).transpose(0, 3, 1, 2), db
+        _weight_gradient(flat, HP, WP, C, dy, winners, dw, db, g.stride, g.pieces, *tables, g.pool_stride, g.pool_pad,
+                         get_num_threads(), lanes, short)
+    dw = dw.transpose(0, 2, 1, 3).reshape(F, KH, slices * width)[:, :, :row]
+    return dw.reshape(F, KH, KW, C).transpose(0, 3, 1, 2), db
 
 
 def dense_input_gradient(dy: np.ndarray, cache: FusedCache) -> np.ndarray:

@@ -9,6 +9,7 @@ All outputs of one place in different images see the same part, so one table ser
 """
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ class Bordered(NamedTuple):
     C: int
 
 
+@functools.cache
 def real_windows(outputs: Pair, stride: Pair, first: Pair, kernel: Pair, images: Bordered, skip: bool) -> np.ndarray:
     """Return for each output which part of its window is wanted, int64 (OH*OW, 4), row by row.
 
@@ -59,7 +61,9 @@ def real_windows(outputs: Pair, stride: Pair, first: Pair, kernel: Pair, images:
     y, ky, rows = y[:, None], ky[:, None], rows[:, None]
     table = np.broadcast_arrays((y * images.size[1] + x) * images.C, (ky * kernel[1] + kx) * images.C, rows,
                                 columns * images.C)
-    return np.stack([part.reshape(-1) for part in table], axis=1)
+    windows = np.stack([part.reshape(-1) for part in table], axis=1)
+    windows.setflags(write=False)  # it is kept for the next batch
+    return windows
 
 
 def _real_parts(outputs: int, stride: int, first: int, kernel: int, real: Pair) -> tuple[np.ndarray, ...]:

@@ -259,7 +259,9 @@ def conv2d_backward(dy: Any, cache: ConvCache) -> tuple[Any, Any, Any]:
 # dx[n] it writes, and no two threads write to one place. Inside, images lie channels last: row ky of a window
 # is then KW*C contiguous numbers that can be multiplied where they are, so columns are never materialised. A
 # tile of output pixels times filters stays in registers until its sum is complete, and every output is
-# written once. dx here *is* the textbook form of this page: the same forward kernel, run over dy bordered
-# (and, with a stride, interleaved) with zeros, with the rotated w. dw sums over images, which several threads
-# share: each of a fixed number of parts of the batch has its own partial dw, added up in the end in a fixed
-# order, so that results do not depend on the number of threads.
+# written once. With padding, the pixels of a tile are one pixel of several images, which all see the same part
+# of their windows inside the image, so the zeros around it are never multiplied. dx here *is* the textbook form
+# of this page: the same forward kernel, run over dy bordered (and, with a stride, interleaved) with zeros, with
+# the rotated w. dw sums over images, which several threads share: each of a fixed number of parts of the batch has
+# its own partial dw, added up in the end in a fixed order, so that results do not depend on the number of
+# threads.

@@ -48,17 +48,34 @@ def test_tile(NV, accumulate, dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("NV", [1, 2, 4, 8])
 @pytest.mark.parametrize("first, last", [(0, 0), (1, 2), (0, 6)])
-@pytest.mark.parametrize("contiguous", [True, False])
-def test_add_rows(NV, dtype, contiguous, first, last):
-    add_rows = registers.make_add_rows(NV, contiguous)
+def test_add_rows(NV, dtype, first, last):
+    add_rows = registers.make_add_rows(NV)
     call = njit(lambda *a: add_rows(*a))
     rng, lanes = np.random.default_rng(NV), registers.lanes_of(dtype)
     rows, g = rng.standard_normal(1000).astype(dtype), rng.standard_normal(6).astype(dtype)
     at = rng.integers(0, 700, 6)
     results = []
-    for run in (call, meaning(registers.make_add_rows, NV, contiguous)):
+    for run in (call, meaning(registers.make_add_rows, NV)):
         out = np.arange(NV * lanes + 9, dtype=dtype)
-        run(out, 4, rows, at, g, first, last, 11, lanes if contiguous else 9, lanes)
+        run(out, 4, rows, at, g, first, last, 11, lanes)
+        results.append(out)
+    rounding = 1e-5 if dtype == np.float32 else 1e-13
+    np.testing.assert_allclose(*results, rtol=rounding, atol=rounding)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("KH", [1, 3, 5, 8])
+@pytest.mark.parametrize("first, last", [(0, 0), (1, 2), (0, 6)])
+def test_add_windows(KH, dtype, first, last):
+    add_windows = registers.make_add_windows(KH)
+    call = njit(lambda *a: add_windows(*a))
+    rng, lanes = np.random.default_rng(KH), registers.lanes_of(dtype, registers.SHORT_BYTES)
+    x, g = rng.standard_normal(1000).astype(dtype), rng.standard_normal(6).astype(dtype)
+    at = rng.integers(0, 700, 6)
+    results = []
+    for run in (call, meaning(registers.make_add_windows, KH)):
+        out = np.arange(KH * lanes + 9, dtype=dtype)
+        run(out, 4, x, at, g, first, last, 11, 27, lanes)
         results.append(out)
     rounding = 1e-5 if dtype == np.float32 else 1e-13
     np.testing.assert_allclose(*results, rtol=rounding, atol=rounding)
