@@ -178,6 +178,8 @@ class Forest(OfFeatures):
 class Choose(OfFeatures):
     """C and gamma of both kinds of machines, best on the validation images."""
 
+    version = 2
+
     def depends_on(self, lab: Lab) -> dict[str, Any]:
         return {**self.features(), "C": list(lab.sizes.C), "gamma": list(lab.sizes.gamma),
                 "images": lab.fingerprint(SIZES[self.model])}
@@ -199,6 +201,8 @@ class Choose(OfFeatures):
 @dataclass(frozen=True)
 class Machines(OfFeatures):
     """Both kinds of machines on features, with the chosen C and gamma: test predictions."""
+
+    version = 2
 
     def needs(self) -> list[Stage]:
         # One choice for each layer, on the first seed and the best epoch: the others would choose the same or noise.

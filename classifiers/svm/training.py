@@ -129,7 +129,10 @@ def prepare(svc: Any, X: Any, y: Any, sample_weight: Any = None) -> TrainingSet:
         raise ValueError(f"all samples of class {label!r} have weight 0: each class needs a sample of positive weight. "
                          "Drop the samples of that class, or mend sample_weight and class_weight")
     kernel = Kernel(svc.kernel, resolve_gamma(svc.gamma, X), svc.degree, svc.coef0)
-    X = X[np.ix_(rows, rows)] if svc.kernel == "precomputed" else X[rows]
+    if svc.kernel != "precomputed":
+        X = X[rows]
+    elif not np.array_equal(rows, np.arange(len(X))):       # a matrix that is sorted already may be gigabytes: no copy
+        X = X[np.ix_(rows, rows)]
     return TrainingSet(X, rows, np.concatenate([[0], np.cumsum(sizes)]), weight[rows], of_class, kernel,
                        Gram(X, kernel, svc.cache_size, svc.n_jobs), "ovo" if len(sizes) == 2 else svc.strategy)
 

@@ -26,34 +26,45 @@ def test_distances_are_those_of_scipy(samples: tuple[np.ndarray, np.ndarray]) ->
     assert not squared_distances(X).diagonal().any()
 
 
+def kernel(squared: np.ndarray, gamma: float, rows: np.ndarray | None = None, n_jobs: int = 1) -> np.ndarray:
+    rows, columns = np.arange(len(squared)) if rows is None else rows, np.arange(squared.shape[1])[::-1]
+    return gaussian(squared, rows, columns, gamma, np.empty((len(rows), len(columns)), np.float32), n_jobs)
+
+
 def test_distances_over_several_blocks_of_rows(samples, monkeypatch: pytest.MonkeyPatch) -> None:
     X, _ = samples
-    whole = squared_distances(X), gaussian(squared_distances(X), 0.3)
+    whole = squared_distances(X), kernel(squared_distances(X), 0.3)
     monkeypatch.setattr(machines, "_ROWS", 100)     # the last block is ragged
-    np.testing.assert_array_equal(squared_distances(X), whole[0])
-    np.testing.assert_array_equal(gaussian(whole[0], 0.3), whole[1])
+    np.testing.assert_allclose(squared_distances(X), whole[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(kernel(whole[0], 0.3, n_jobs=2), whole[1])
 
 
-def test_gaussian_is_the_rbf_kernel() -> None:
-    np.testing.assert_allclose(gaussian(np.array([[0.0, 2.0]], np.float32), 0.5), [[1.0, np.exp(-1.0)]], rtol=1e-6)
+def test_gaussian_is_the_rbf_kernel_of_rows_and_columns() -> None:
+    squared = np.array([[0.0, 2.0], [4.0, 6.0], [8.0, 0.0]], np.float32)
+    np.testing.assert_allclose(kernel(squared, 0.5, np.array([2, 0])),
+                               np.exp([[0.0, -4.0], [-1.0, 0.0]]), rtol=1e-6)
 
 
-@pytest.mark.parametrize("largest", [40_000, 10])
-def test_predictions_are_scikit_learns(samples, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways, on kept distances and beyond the size at which they are kept, with gamma "scale" of all samples."""
+@pytest.mark.parametrize("largest, narrow", [(40_000, 1), (10, 1), (40_000, 5)])
+def test_predictions_are_scikit_learns(samples, largest: int, narrow: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On kept distances, and with too many samples or too few features for that; gamma "scale" is of all samples."""
     X, y = samples
     monkeypatch.setattr(machines, "LARGEST", largest)
+    monkeypatch.setattr(machines, "NARROW", narrow)
     distances = Distances(X)
-    assert (distances.squared is None) == (largest == 10)
-    found = distances.predictions(y, slice(0, 160), slice(160, 240), "ovo", 2.0, [0.5, 5.0], n_jobs=1)
-    for C, predicted in zip((0.5, 5.0), found):
-        peer = sklearn_svm.SVC(C=C, gamma=2.0 / (X.shape[1] * X.var()), break_ties=True).fit(X[:160], y[:160])
-        assert (predicted == peer.predict(X[160:])).mean() >= 0.97      # float32 kernels: a sample near a boundary
+    assert (distances.squared is None) == (largest == 10 or narrow == 5)
+    for known, asked in ((slice(0, 160), slice(160, 240)), (slice(40, 240), slice(0, 40))):     # another order
+        found = distances.predictions(y, known, asked, "ovo", 2.0, [0.5, 5.0], n_jobs=1)
+        for C, predicted in zip((0.5, 5.0), found):
+            peer = sklearn_svm.SVC(C=C, gamma=2.0 / (X.shape[1] * X.var()), break_ties=True).fit(X[known], y[known])
+            assert (predicted == peer.predict(X[asked])).mean() >= 0.97     # float32 kernels: a sample near a boundary
 
 
-def test_one_vs_rest_is_one_vs_rest(samples) -> None:
+@pytest.mark.parametrize("narrow", [1, 256])
+def test_one_vs_rest_is_one_vs_rest(samples, narrow: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from sklearn.multiclass import OneVsRestClassifier
 
+    monkeypatch.setattr(machines, "NARROW", narrow)
     X, y = samples
     (found,) = Distances(X).predictions(y, slice(0, 160), slice(160, 240), "ovr", 1.0, [3.0], n_jobs=1)
     peer = OneVsRestClassifier(sklearn_svm.SVC(C=3.0, gamma=1.0 / (X.shape[1] * X.var()))).fit(X[:160], y[:160])
