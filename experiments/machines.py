@@ -35,7 +35,7 @@ class Distances:
 
     def __init__(self, X: np.ndarray):
         self.X = X
-        self.scale = 1.0 / (X.shape[1] * (float(X.var(dtype=np.float64)) or 1.0))
+        self.scale = 1.0 / (X.shape[1] * (variance(X) or 1.0))
         self.squared = squared_distances(X) if len(X) <= LARGEST and X.shape[1] > NARROW else None
         self._room: np.ndarray | None = None        # for one kernel after the other: fresh gigabytes are slow
 
@@ -72,6 +72,18 @@ class Distances:
         rows = np.arange(asked.start, asked.stop)
         between = gaussian(self.squared, rows, order, gamma, np.empty((len(rows), len(order)), np.float32), n_jobs)
         return [machine.predict(between) for machine in path]
+
+
+def variance(X: np.ndarray) -> float:
+    """Return the variance of all numbers, in float64, some rows at a time: of gigabytes a copy would be too much.
+
+    Examples
+    --------
+    >>> variance(np.array([[1.0], [3.0]], np.float32))
+    1.0
+    """
+    mean = X.mean(dtype=np.float64)
+    return sum(float(np.square(X[start:start + _ROWS] - mean).sum()) for start in range(0, len(X), _ROWS)) / X.size
 
 
 def squared_distances(X: np.ndarray) -> np.ndarray:
