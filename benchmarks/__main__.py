@@ -25,7 +25,7 @@ from benchmarks import machine
 from benchmarks.harness import Options
 from minicnn import models
 
-NAMES = ("training", "forest", "svm")
+NAMES = ("ladder", "training", "forest", "svm")
 REPORT = "BENCHMARKS.md"
 
 
