@@ -1,7 +1,7 @@
 """Run benchmarks: correctness first, then tables, a picture, and everything as JSON.
 
     python -m benchmarks list
-    python -m benchmarks training forest               these two: runs/benchmarks/NAME.json and NAME.png
+    python -m benchmarks ladder training               these two: runs/benchmarks/NAME.json and NAME.png
     python -m benchmarks all --plankton plankton:PATH --mnist mnist:PATH
     python -m benchmarks report                        BENCHMARKS.md again, from the JSON files that are there
 
@@ -25,7 +25,7 @@ from benchmarks import machine
 from benchmarks.harness import Options
 from minicnn import models
 
-NAMES = ("ladder", "training", "steady", "forest", "svm")
+NAMES = ("ladder", "training", "steady", "end_to_end", "forest", "svm")
 REPORT = "BENCHMARKS.md"
 
 
