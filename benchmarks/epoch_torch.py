@@ -14,6 +14,13 @@ import torch
 from torch import nn
 
 
+def network() -> nn.Sequential:
+    """Return CNN1 for 121 classes."""
+    return nn.Sequential(nn.Conv2d(1, 32, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 48, 5), nn.ReLU(),
+                         nn.MaxPool2d(2), nn.Conv2d(48, 64, 5, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+                         nn.Linear(64, 121), nn.ReLU(), nn.Linear(121, 121))
+
+
 def main(count: int, batch: int, layout: str, threads: int) -> None:
     """Train on so many made-up images of 121 classes, and classify a sixteenth as many."""
     torch.set_num_threads(threads)
@@ -21,10 +28,7 @@ def main(count: int, batch: int, layout: str, threads: int) -> None:
     images = torch.from_numpy(rng.random((count, 1, 28, 28), dtype=np.float32))
     labels = torch.from_numpy(rng.integers(0, 121, count))
     kind = torch.channels_last if layout == "channels_last" else torch.contiguous_format
-    model = nn.Sequential(nn.Conv2d(1, 32, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 48, 5), nn.ReLU(),
-                          nn.MaxPool2d(2), nn.Conv2d(48, 64, 5, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-                          nn.Linear(64, 121), nn.ReLU(), nn.Linear(121, 121))
-    model = model.to(memory_format=kind)  # type: ignore[call-overload]
+    model = network().to(memory_format=kind)  # type: ignore[call-overload]
     sgd = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     for chosen in torch.randperm(count).split(batch):
         sgd.zero_grad()
