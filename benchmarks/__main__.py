@@ -34,8 +34,9 @@ def module(name: str) -> Any:
     return importlib.import_module(f"benchmarks.{name}")
 
 
-def run(name: str, options: Options, ceilings: dict[str, Any]) -> None:
+def run(name: str, options: Options) -> None:
     """Measure, print correctness and the tables, and write the file and the picture."""
+    ceilings = machine.ceilings(options)
     found = module(name).measure(options)
     record = {"name": name, "quick": options.quick, "machine": machine.stamp(), "ceilings": ceilings, "found": found}
     options.out.mkdir(parents=True, exist_ok=True)
@@ -92,7 +93,6 @@ def parse(arguments: Sequence[str] | None) -> tuple[list[str], Options]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says."""
     names, options = parse(arguments)
-    ceilings = machine.ceilings(options) if set(names) & set(NAMES) else {}
     for name in names:
         if name == "list":
             for each in NAMES:
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             page.write_text(report(options.out))
             print(f"wrote {page}")
         else:
-            run(name, options, ceilings)
+            run(name, options)
 
 
 if __name__ == "__main__":

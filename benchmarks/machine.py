@@ -6,7 +6,7 @@
                  have reached here. Each of its numbers is used once.
 
 A program between the two is limited by whichever it comes close to. Ceilings are the best of several tries, not a
-median: what was reached once can be reached. They are measured in a process of their own, before the benchmarks.
+median: what was reached once can be reached. They are measured in a process of their own, before each benchmark.
 
 The triad counts two loads and a store of each element. A processor that first reads the line that it is going to
 overwrite moves a third more than that.
