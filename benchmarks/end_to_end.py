@@ -4,8 +4,9 @@
 
 A whole process, from start to exit: interpreter, imports, 25,000 made-up images of 121 classes, one epoch, and the
 images it is validated on. Ours loads its compiled kernels from disk; the peer is PyTorch in the best of its
-configurations. Both keep their memory, as in `benchmarks.training`, and they alternate. Timed apart: the same program on
-one batch, with an empty folder for compiled kernels, where it compiles, and again with that folder, where it loads them.
+configurations. Both keep their memory, as in `benchmarks.training`, and they alternate. Timed apart: the same program
+on one batch, with an empty folder for compiled kernels, where it compiles, and again with that folder, where it loads
+them.
 """
 from __future__ import annotations
 
