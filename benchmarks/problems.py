@@ -15,26 +15,35 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.harness import Options
+
 NAMES = ("layer3", "layer2", "layer1", "pixels", "copepods", "mnist")
+FOLDER = Path("runs/problems")
 
 
-def prepare(folder: Path, plankton: str, mnist: str) -> None:
-    """Write each problem to `folder`, unless it is there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "mnist.npz").exists():
-        _write_mnist(folder, mnist)
-    if not (folder / "layer3.npz").exists():
-        _write_plankton(folder, plankton)
+def prepare(options: Options) -> list[str]:
+    """Write the problems whose data set is given, unless they are there; return the names of all that are there.
+
+    Without any, and in a smoke run, there is one problem that is made up.
+    """
+    if options.quick:
+        return ["made:300:8:5"]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if options.mnist and not (FOLDER / "mnist.npz").exists():
+        _write_mnist(options.mnist)
+    if options.plankton and not (FOLDER / "layer3.npz").exists():
+        _write_plankton(options.plankton)
+    return [name for name in NAMES if (FOLDER / f"{name}.npz").exists()] or ["made:25000:64:121"]
 
 
-def _write_mnist(folder: Path, spec: str) -> None:
+def _write_mnist(spec: str) -> None:
     from minicnn import data
 
     train, test = (data.load(spec, part=part) for part in ("train", "test"))
-    _write(folder, "mnist", train.images, train.labels, test.images, test.labels)
+    _write("mnist", train.images, train.labels, test.images, test.labels)
 
 
-def _write_plankton(folder: Path, spec: str) -> None:
+def _write_plankton(spec: str) -> None:
     from minicnn import data, models
     from minicnn.training import fit
 
@@ -46,24 +55,24 @@ def _write_plankton(folder: Path, spec: str) -> None:
         if name == "layer1":
             some = np.linspace(0, X.shape[1] - 1, 3000).astype(int)
             X, X_test = X[:, some], X_test[:, some]
-        _write(folder, name, X, train.labels, X_test, test.labels)
+        _write(name, X, train.labels, X_test, test.labels)
         if name == "layer3":
             copepod = np.array(["copepod" in label for label in train.class_names]).astype(np.int64)
-            _write(folder, "copepods", X, copepod[train.labels], X_test, copepod[test.labels])
+            _write("copepods", X, copepod[train.labels], X_test, copepod[test.labels])
 
 
-def _write(folder: Path, name: str, X: np.ndarray, y: np.ndarray, X_test: np.ndarray, y_test: np.ndarray) -> None:
-    np.savez(folder / f"{name}.part.npz", X=X.reshape(len(X), -1), y=y, X_test=X_test.reshape(len(X_test), -1),
-             y_test=y_test)
-    (folder / f"{name}.part.npz").replace(folder / f"{name}.npz")
+def _write(name: str, X: np.ndarray, y: np.ndarray, X_test: np.ndarray, y_test: np.ndarray) -> None:
+    part = FOLDER / f"{name}.part.npz"
+    np.savez(part, X=X.reshape(len(X), -1), y=y, X_test=X_test.reshape(len(X_test), -1), y_test=y_test)
+    part.replace(FOLDER / f"{name}.npz")
 
 
-def read(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def read(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return X, y, X_test and y_test of a problem; ``made:N:D:K`` makes N samples of D features in K classes up."""
     if name.startswith("made:"):
         N, D, K = map(int, name.split(":")[1:])
         return _make(N, D, K)
-    with np.load(folder / f"{name}.npz") as file:
+    with np.load(FOLDER / f"{name}.npz") as file:
         return tuple(np.ascontiguousarray(file[key]) for key in ("X", "y", "X_test", "y_test"))  # type: ignore[return-value]
 
 
