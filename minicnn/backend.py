@@ -133,9 +133,11 @@ def operation(validate: Callable[..., tuple[Any, ...]]) -> Callable[[Callable[..
 
         @functools.wraps(vectorised)
         def run(*args: Any, **kwargs: Any) -> Any:
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            checked = validate(*bound.arguments.values())
+            if kwargs or len(args) != len(signature.parameters):    # else they are bound already
+                bound = signature.bind(*args, **kwargs)
+                bound.apply_defaults()
+                args = tuple(bound.arguments.values())
+            checked = validate(*args)
             kernel = _kernel(get_backend(), page, vectorised.__name__)
             return (kernel or vectorised)(*checked)
 

@@ -31,6 +31,9 @@ from minicnn.kernels.numba_registers import ROWS, SHORT_BYTES, lanes_of, make_ad
 from minicnn.kernels.threads import parallel_region
 from minicnn.kernels.windows import Bordered, real_windows
 
+L1_BYTES = 32 * 2**10  # of the nearest cache, as most processors have it at least
+LIST = 32  # winners of a filter that are worth loading and storing its dw for
+
 _add_rows8, _add_rows4, _add_rows2, _add_rows1 = (make_add_rows(NV) for NV in (8, 4, 2, 1))
 _add_windows8, _add_windows5, _add_windows3, _add_windows1 = (make_add_windows(KH) for KH in (8, 5, 3, 1))
 
@@ -130,11 +133,12 @@ def _input_gradient(dy, winners, w, dx, windows, OW, KH, row, pieces, tap_q, tap
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _weight_gradient(x, HP, WP, C, dy, winners, dw, db, conv_stride, pieces, tap_x, tap_piece, stride, pad, tasks,
-                     lanes, short):
+def _weight_gradient(x, HP, WP, C, dy, winners, dw, db, conv_stride, pieces, tap_x, tap_piece, stride, pad, group,
+                     tasks, lanes, short):
     """dw (F, slices, KH, width) and db (F,): winners are listed by filter, then windows of x are added to rows of dw.
 
-    A task owns a range of filters and goes through all images in order. Rows of KW*C numbers that fill a register are
+    A task owns a range of filters and goes through all images in order, several small ones together: the longer a
+    list, the less often dw is loaded and stored. Rows of KW*C numbers that fill a register are
     one slice, as wide as they are. Narrower ones are cut into slices of a short vector, of `short` numbers, and the
     KH rows of a slice are added at once; what the last slice holds beyond the row is nobody's. x is flat, with room
     for a vector behind it.
@@ -146,39 +150,37 @@ def _weight_gradient(x, HP, WP, C, dy, winners, dw, db, conv_stride, pieces, tap
     db[:] = 0
     for t in prange(tasks):
         f0, f1 = Fo * t // tasks, Fo * (t + 1) // tasks
-        own, room = (f1 - f0) * pieces, PH * PW
+        own, room = (f1 - f0) * pieces, group * PH * PW
         count = np.empty(own, np.int64)
         at = np.empty(own * room, np.int64)
         g = np.empty(own * room, dy.dtype)
         sums = np.empty(own, dy.dtype)
-        for n in range(N):
+        for start in range(0, N, group):
             count[:] = 0
             sums[:] = 0
-            for py in range(PH):
-                for px in range(PW):
-                    window_x = ((py * stride[0] - pad[0]) * conv_stride[0] * WP
-                                + (px * stride[1] - pad[1]) * conv_stride[1]) * C
-                    o = ((n * PH + py) * PW + px) * Fo
-                    for f in range(f0, f1):
-                        code = winners_flat[o + f]
-                        if code != DEAD:
-                            i = (f - f0) * pieces + tap_piece[code]
-                            u = i * room + count[i]
-                            count[i] += 1
-                            at[u] = window_x + tap_x[code]
-                            g[u] = dy_flat[o + f]
-                            sums[i] += dy_flat[o + f]
+            for p in range(start * PH * PW, min(N, start + group) * PH * PW):
+                n, py, px = p // (PH * PW), p // PW % PH, p % PW
+                window_x = ((n * HP + (py * stride[0] - pad[0]) * conv_stride[0]) * WP
+                            + (px * stride[1] - pad[1]) * conv_stride[1]) * C
+                for f in range(f0, f1):
+                    code = winners_flat[p * Fo + f]
+                    if code != DEAD:
+                        i = (f - f0) * pieces + tap_piece[code]
+                        u = i * room + count[i]
+                        count[i] += 1
+                        at[u] = window_x + tap_x[code]
+                        g[u] = dy_flat[p * Fo + f]
+                        sums[i] += dy_flat[p * Fo + f]
             for i in range(own):
                 f = f0 * pieces + i
                 first, last = i * room, i * room + count[i]
                 if width == short:
                     for s in range(slices):
                         add_windows(dw_flat, (f * slices + s) * KH * short, KH, x, at, g, first, last,
-                                    n * HP * WP * C + s * short, WP * C, short)
+                                    s * short, WP * C, short)
                 else:
                     for ky in range(KH):
-                        add_rows(dw_flat, (f * KH + ky) * width, width, x, at, g, first, last, (n * HP + ky) * WP * C,
-                                 lanes)
+                        add_rows(dw_flat, (f * KH + ky) * width, width, x, at, g, first, last, ky * WP * C, lanes)
                 db[f] += sums[i]
 
 
@@ -242,10 +244,11 @@ def weight_gradient(dy: np.ndarray, cache: FusedCache) -> tuple[np.ndarray, np.n
         slices, width = -(-row // short), short
         flat = np.concatenate([flat, np.zeros(short, x.dtype)])
     dw, db = np.empty((F, slices, KH, width), w.dtype), np.empty(F, w.dtype)
+    group = max(1, min(LIST // dy[0, :, :, 0].size, L1_BYTES // x[0].nbytes))
     tables = _tap_tables(g, g.stride[0] * WP * C, g.stride[1] * C)
     with parallel_region():
         _weight_gradient(flat, HP, WP, C, dy, winners, dw, db, g.stride, g.pieces, *tables, g.pool_stride, g.pool_pad,
-                         get_num_threads(), lanes, short)
+                         group, get_num_threads(), lanes, short)
     dw = dw.transpose(0, 2, 1, 3).reshape(F, KH, slices * width)[:, :, :row]
     return dw.reshape(F, KH, KW, C).transpose(0, 3, 1, 2), db
 
