@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from classifiers import RandomForestClassifier
-from experiments.machines import choose
+from experiments.machines import NARROW, choose
 from experiments.settings import LAYERS, SIZES
 from experiments.store import Result, key_of
 from minicnn import checkpoint, models, recipes
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from experiments.lab import Lab
 
 STRATEGIES = ("ovo", "ovr")
-_GFLOPS = 80.0          # of a matrix product, for estimates
-_IMAGES_PER_SECOND = {"cnn1": 9000.0, "cnn2": 1200.0, "cnn3": 1200.0}   # trained; for estimates
+_GFLOPS = 120.0         # of a matrix product, for estimates
+_IMAGES_PER_SECOND = {"cnn1": 12000.0, "cnn2": 1250.0, "cnn3": 2400.0}  # trained; for estimates
 
 
 @dataclass(frozen=True)
@@ -194,8 +194,8 @@ class Choose(OfFeatures):
         return Result({**plain, "seconds": time.perf_counter() - start}, {})
 
     def estimate(self, lab: Lab) -> tuple[float, float]:
-        seconds, memory = _machines(lab.count(SIZES[self.model]), self.width(lab))
-        return seconds * (len(lab.sizes.C) + len(lab.sizes.gamma) - 1) / 1.5, memory
+        tried = len(lab.sizes.C) + len(lab.sizes.gamma) - 1
+        return _machines(lab.count(SIZES[self.model]), self.width(lab), tried)
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class Machines(OfFeatures):
         return Result(plain, arrays)
 
     def estimate(self, lab: Lab) -> tuple[float, float]:
-        return _machines(lab.count(SIZES[self.model]), self.width(lab))
+        return _machines(lab.count(SIZES[self.model]), self.width(lab), 1)
 
 
 @functools.cache
@@ -240,8 +240,12 @@ def _recipe(model: str) -> dict[str, Any]:
     return {"optimizer": optimizer.settings(), "constraints": [repr(each) for each in constraints]}
 
 
-def _machines(n: int, D: int) -> tuple[float, float]:
-    return n * n * D * 2 / _GFLOPS / 1e9 + 25 * (n / 30e3) ** 2, 4.0 * n * D + 12.0 * n * n
+def _machines(n: int, D: int, fits: int) -> tuple[float, float]:
+    """Return roughly the seconds and the bytes of so many fits of both kinds to n samples of D features."""
+    share = (n / 30e3) ** 2
+    if D <= NARROW:
+        return 8 * share * fits, 4.0 * n * D + 2.5e9 * share
+    return n * n * D / _GFLOPS / 1e9 + (8 + 13 * fits) * share, 8.0 * n * D + 8.0 * n * n
 
 
 def all_layers(model: str) -> range:
