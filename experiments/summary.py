@@ -39,7 +39,7 @@ def render(contents: Mapping[str, Any]) -> str:
         parts += [f"## {runner.module(name).TITLE}", f"![{alternative_text(name, values)}]({name}.png)",
                   table(("what", "paper", "ours", "std", "seeds", "ours − paper"), map(_row, values["rows"]))]
     parts += ["## Command and environment", f"```\n{contents['command']}\n```",
-              table(("what", "value"), contents["environment"].items())]
+              table(("what", "value"), sorted(contents["environment"].items()))]
     return "\n\n".join(parts) + "\n"
 
 
