@@ -379,6 +379,7 @@ def check_fused(mutant: Mutant | None, monkeypatch: pytest.MonkeyPatch) -> Gradi
         module = load(f"minicnn.kernels.{name}", mutant)
         monkeypatch.setitem(sys.modules, f"minicnn.kernels.{name}", module)
         monkeypatch.setattr(kernels_package, name, module, raising=False)
+    module.LIST = 1  # of numba_winners: each image has lists of its own, so that sums over the batch are several
     rng = np.random.default_rng(8)
     with use_backend("numba"):
         net = Network([[Conv2d(2, 2, stride=(2, 1), pad=(1, 0)), ReLU(), MaxPool2d(3, 2, pad=1)],
