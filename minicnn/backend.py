@@ -27,11 +27,13 @@ import importlib.util
 import inspect
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
+
+from minicnn.kernels.threads import one_blas_thread
 
 BACKENDS = ("numpy", "numba", "cupy")
 _INSTALL = {"numba": 'pip install "numba>=0.61"', "cupy": "pip install cupy-cuda12x  (needs an NVIDIA GPU)"}
@@ -145,6 +147,11 @@ def operation(validate: Callable[..., tuple[Any, ...]]) -> Callable[[Callable[..
         run.validate = validate  # type: ignore[attr-defined]
         return run
     return decorate
+
+
+def cores_for_kernels() -> AbstractContextManager[None]:
+    """Return a context in which the backend in use has the processor's cores to itself: beside Numba, BLAS has one."""
+    return one_blas_thread() if get_backend() == "numba" else nullcontext()
 
 
 def array_module(x: Any) -> Any:

@@ -49,11 +49,14 @@ class FusedLayer(Layer):
         y, self.cache = numba_fused.forward(x, self.conv.w.value, self.conv.b.value, self.geometry)
         return y
 
-    def backward(self, dy: Any, input_gradient: bool = True) -> Any:
-        """Write the gradients of w and b; return dx (N, H, W, C), or None where `input_gradient` is False."""
+    def backward(self, dy: Any, input_gradient: bool = True, overwrite_input: bool = False) -> Any:
+        """Write the gradients of w and b; return dx (N, H, W, C), or None where `input_gradient` is False.
+
+        With `overwrite_input`, dx may take the place of the images that `forward` was given.
+        """
         from minicnn.kernels import numba_winners
 
-        dx, dw, db = numba_winners.backward(dy, self.take_cache(), input_gradient)
+        dx, dw, db = numba_winners.backward(dy, self.take_cache(), input_gradient, overwrite_input)
         self.conv.w.grad[...], self.conv.b.grad[...] = dw, db
         return dx
 

@@ -144,14 +144,17 @@ class Network:
         learns = [isinstance(layer, FusedLayer) or bool(layer.parameters()) for layer, _ in self._trail]
         first = 0 if input_gradient or True not in learns else learns.index(True)
         dy, is_last = dlogits, False
-        for depth, (layer, layer_last) in reversed(list(enumerate(self._trail))[first:]):
-            if layer_last != is_last:
-                dy = channels_last(dy) if layer_last else channels_first(dy)
-                is_last = layer_last
-            if isinstance(layer, FusedLayer):
-                dy = layer.backward(dy, input_gradient or depth > first)
-            else:
-                dy = layer.backward(dy)
+        with backend.cores_for_kernels():
+            for depth, (layer, layer_last) in reversed(list(enumerate(self._trail))[first:]):
+                if layer_last != is_last:
+                    dy = channels_last(dy) if layer_last else channels_first(dy)
+                    is_last = layer_last
+                if isinstance(layer, FusedLayer):
+                    # What the fused layer before it put out is read by nobody else.
+                    own = depth > 0 and isinstance(self._trail[depth - 1][0], FusedLayer)
+                    dy = layer.backward(dy, input_gradient or depth > first, overwrite_input=own)
+                else:
+                    dy = layer.backward(dy)
         self._forget()
         if not input_gradient:
             return None
@@ -169,14 +172,15 @@ class Network:
         """Run the stages up to `last_stage`, remembering for `backward` which layer saw which layout."""
         self._trail = []
         is_last = False
-        for stage in self._plan()[:last_stage]:
-            for layer in stage:
-                wants_last = isinstance(layer, FusedLayer)
-                if wants_last != is_last:
-                    x = channels_last(x) if wants_last else channels_first(x)
-                    is_last = wants_last
-                x = layer.forward(x, training)
-                self._trail.append((layer, is_last))
+        with backend.cores_for_kernels():
+            for stage in self._plan()[:last_stage]:
+                for layer in stage:
+                    wants_last = isinstance(layer, FusedLayer)
+                    if wants_last != is_last:
+                        x = channels_last(x) if wants_last else channels_first(x)
+                        is_last = wants_last
+                    x = layer.forward(x, training)
+                    self._trail.append((layer, is_last))
         return channels_first(x) if is_last else x
 
     def _forget(self) -> None:

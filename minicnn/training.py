@@ -35,11 +35,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from minicnn import ops, recipes
-from minicnn.backend import array_module, get_backend
+from minicnn.backend import array_module, cores_for_kernels
 from minicnn.checkpoint import TrainingState, get_weights, save, set_weights
 from minicnn.evaluation import checked_arrays, mean_loss_and_accuracy
 from minicnn.history import History
@@ -136,10 +135,8 @@ def fit(net: Network, train: Any, valid: Any, epochs: int = 25, optimizer: SGD |
     callbacks = list(callbacks)
     if checkpoint_dir is not None:
         run.open(writable_folder(checkpoint_dir), resume)
-    # Two BLAS threads beside Numba's two on two cores wait for each other: the kernels are given all of them.
-    blas_threads = 1 if get_backend() == "numba" else None
     try:
-        with threadpool_limits(blas_threads, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
+        with cores_for_kernels(), np.errstate(over="ignore", invalid="ignore"):
             while run.epoch < run.epochs and not run.is_stale(patience):
                 record = run.one_epoch(progress)
                 for callback in callbacks:

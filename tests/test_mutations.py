@@ -111,7 +111,7 @@ MUTANTS = [
     ),
     # ---- convolution: the compiled kernel, which does rotate
     *in_function(
-        "conv2d", "kernel", "kernels.numba_conv", "input_gradient",
+        "conv2d", "kernel", "kernels.numba_conv", "rotate_weights",
         ("kernel not rotated", "w[:, :, ::-1, ::-1]", "w"),
         ("kernel turned over one axis only", "w[:, :, ::-1, ::-1]", "w[:, :, ::-1]"),
     ),
@@ -352,17 +352,27 @@ FUSED = [
         ("stride of the convolution ignored", "(OH, OW), g.stride,", "(OH, OW), (1, 1),"),
     ),
     *in_function(
-        "network", "kernel", "kernels.numba_winners", "dense_input_gradient",
-        ("ReLU's mask forgotten", "dy * (winners != DEAD)", "dy"),
-    ),
-    *in_function(
         "network", "kernel", "kernels.numba_winners", "_weight_gradient",
         ("= for += over the batch in db", "db[f] += sums[i]", "db[f] = sums[i]"),
         ("only one winner of each filter", "i * room, i * room + count[i]", "i * room, i * room + min(1, count[i])"),
     ),
     *in_function(
-        "network", "kernel", "kernels.numba_winners", "_dense_weight_gradient",
-        ("ReLU's mask forgotten", "dy_flat[o] if winners_flat[o] != DEAD else 0", "dy_flat[o]"),
+        "network", "kernel", "kernels.numba_winners", "backward",
+        ("images overwritten before dw has read them", "    dw, db = weight_gradient(dy, cache) if",
+         "    cache.x[:] = 0\n    dw, db = weight_gradient(dy, cache) if"),
+    ),
+    *in_function(
+        "network", "kernel", "kernels.numba_dense", "_lay_out",
+        ("ReLU's mask forgotten", "gradient[i] if winner[i] != DEAD else 0", "gradient[i]"),
+    ),
+    *in_function(
+        "network", "kernel", "kernels.numba_dense", "_weight_gradient",
+        ("= for += over the batch in db", "db[part, f] += sums[f]", "db[part, f] = sums[f]"),
+        ("sums of one image kept for the next", "sums[:] = 0", "pass"),
+    ),
+    *in_function(
+        "network", "kernel", "kernels.numba_dense", "input_gradient",
+        ("padding forgotten", "(1, 1), g.pad,", "(1, 1), (0, 0),"),
     ),
     *in_function(
         "network", "kernel", "kernels.numba_winners", "_tap_tables",
@@ -375,11 +385,13 @@ FUSED = [
 def check_fused(mutant: Mutant | None, monkeypatch: pytest.MonkeyPatch) -> GradientReport:
     """Check a network whose three convolutions run as the three kinds of fused layer, in Python."""
     monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
-    for name in ("numba_registers", "numba_conv", "numba_fused", "numba_winners"):  # in the order of imports
+    kernels = ("numba_registers", "numba_conv", "numba_fused", "numba_dense", "numba_winners")  # as they are imported
+    for name in kernels:
         module = load(f"minicnn.kernels.{name}", mutant)
         monkeypatch.setitem(sys.modules, f"minicnn.kernels.{name}", module)
         monkeypatch.setattr(kernels_package, name, module, raising=False)
-    module.LIST = 1  # of numba_winners: each image has lists of its own, so that sums over the batch are several
+    # Sums over the batch are several: each image has lists of its own, and all are in one part of a dense gradient.
+    module.LIST, module.numba_dense.PARTS = 1, 1
     rng = np.random.default_rng(8)
     with use_backend("numba"):
         net = Network([[Conv2d(2, 2, stride=(2, 1), pad=(1, 0)), ReLU(), MaxPool2d(3, 2, pad=1)],

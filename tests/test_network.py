@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from minicnn import Network, models, ops
 from minicnn.backend import use_backend
@@ -114,6 +115,46 @@ def test_prediction_keeps_no_activations():
     assert all(layer.cache is None for stage in (*net.stages, *net._plan()) for layer in stage)
     with pytest.raises(RuntimeError, match="without a forward pass"):
         net.backward(np.zeros((3, 121), np.float32))
+
+
+@pytest.mark.parametrize("pad", [0, 1])
+def test_the_callers_images_survive_a_backward_pass(pad):
+    """Fused layers write gradients over each other's outputs, but the first one's input is not theirs."""
+    net = Network([[Conv2d(4, 3, pad=pad), ReLU(), MaxPool2d(2)], [Conv2d(4, 3, pad=pad), ReLU()],
+                   [Flatten(), Linear(3)]], (1, 10, 10))
+    x = np.random.default_rng(0).random((9, 1, 10, 10), dtype=np.float32)
+    before = x.copy()
+    for input_gradient in (False, True):
+        net.backward(np.ones_like(net.forward(x, training=True)), input_gradient)
+        assert (x == before).all()
+
+
+@pytest.mark.parametrize(("backend", "one"), [("numba", True), ("numpy", False)])
+def test_blas_has_one_thread_beside_numba_and_only_inside_a_pass(backend, one):
+    class Asking(Flatten):
+        def forward(self, x, training=False):
+            inside.append(threads())
+            return super().forward(x, training)
+
+        def backward(self, dy):
+            inside.append(threads())
+            return super().backward(dy)
+
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    inside: list[list[int]] = []
+    net = Network([[Conv2d(4, 3), ReLU()], [Asking(), Linear(3)]], (1, 8, 8))
+    images = np.zeros((2, 1, 8, 8), np.float32)
+    with use_backend(backend):
+        net.forward(images)  # whatever brings a BLAS of its own is loaded now
+        before = threads()
+        inside.clear()
+        net.backward(net.forward(images, training=True))
+        net.predict(images)
+    assert len(inside) == 3
+    assert all(seen == ([1] * len(before) if one else before) for seen in inside)
+    assert threads() == before
 
 
 def test_backward_twice_is_refused_by_network_and_layer():
@@ -259,9 +300,9 @@ def test_training_computes_no_gradient_before_the_first_weights(monkeypatch):
     asked = []
     really = FusedLayer.backward
 
-    def listen(self, dy, input_gradient=True):
+    def listen(self, dy, input_gradient=True, overwrite_input=False):
         asked.append(input_gradient)
-        return really(self, dy, input_gradient)
+        return really(self, dy, input_gradient, overwrite_input)
 
     monkeypatch.setattr(FusedLayer, "backward", listen)
     net = models.cnn3(n_classes=3)

@@ -191,6 +191,17 @@ def pack_weights(w: np.ndarray, pieces: int = 1) -> np.ndarray:
     return packed
 
 
+def rotate_weights(w: np.ndarray) -> np.ndarray:
+    """Return w (F, C, KH, KW) as (KH, KW, Fp, Cp), rotated by 180 degrees: the kernel of the input gradient.
+
+    Filters and channels are padded with zeros to whole registers.
+    """
+    (F, C, KH, KW), lanes = w.shape, lanes_of(w.dtype)
+    rotated = np.zeros((KH, KW, round_up(F, lanes), round_up(C, lanes)), w.dtype)
+    rotated[:, :, :F, :C] = w[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
+    return rotated
+
+
 def unpack_weights(parts: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return the sum of dw (parts, taps, Fp) over its parts, in order, as (F, C, KH, KW)."""
     F, C, KH, KW = shape
@@ -229,10 +240,8 @@ def border(x: np.ndarray, pad: tuple[int, int]) -> np.ndarray:
 
 def input_gradient(dz: np.ndarray, w: np.ndarray, pad: tuple[int, int], input_size: tuple[int, int]) -> np.ndarray:
     """Return dx (N, H, W, C): the convolution of the bordered gradient `dz` of `spread` with the rotated kernel."""
-    (N, HZ, WZ, Fp), (F, C, KH, KW), (H, W) = dz.shape, w.shape, input_size
-    lanes = lanes_of(w.dtype)
-    rotated = np.zeros((KH, KW, Fp, round_up(C, lanes)), w.dtype)
-    rotated[:, :, :F, :C] = w[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
+    (N, HZ, WZ, Fp), (_, C, KH, KW), (H, W) = dz.shape, w.shape, input_size
+    lanes, rotated = lanes_of(w.dtype), rotate_weights(w)
     dx = np.empty((N, H, W, C), w.dtype)
     by_images = N >= ROWS
     bordered = Bordered((HZ, WZ), (KH - 1, HZ - KH + 1), (KW - 1, WZ - KW + 1), Fp)

@@ -104,9 +104,24 @@ def pool(z, z0, OH, OW, Fp, y, winners, o0, PH, PW, Fo, pieces, relu, window, st
                     y[o + f], winners[o + f] = 0, DEAD
 
 
+@njit(cache=True, nogil=True)
+def rectify(z, z0, pixels, Fp, y, winners, o0, F, relu):
+    """What `pool` does where a window is one value of z: y is ReLU of z, if `relu` is 1, and every winner is 0 or DEAD.
+
+    It copies runs of numbers that lie together in both arrays: where filters fill their registers, the whole image.
+    """
+    run = pixels * F if F == Fp else F
+    for p in range(0, pixels * F, run):
+        source, target, winner = z[z0 + p // F * Fp:][:run], y[o0 + p:o0 + p + run], winners[o0 + p:o0 + p + run]
+        for i in range(run):
+            dead = relu and source[i] <= 0
+            target[i] = 0 if dead else source[i]
+            winner[i] = DEAD if dead else 0
+
+
 @njit(cache=True, nogil=True, parallel=True)
 def _forward(x, per_image, windows, x_r, w, R, J, Fp, start, y, winners, OH, OW, pieces, relu, window, stride, pad,
-             group, by_images, tasks, lanes):
+             pooled, group, by_images, tasks, lanes):
     """y and winners (N, PH, PW, Fo), `group` images at a time; a task owns a range of images.
 
     `by_images` says whether the rows of a tile are images or pixels.
@@ -129,8 +144,12 @@ def _forward(x, per_image, windows, x_r, w, R, J, Fp, start, y, winners, OH, OW,
             else:
                 convolve(x, n * per_image, pixel_at, images * OH * OW, x_r, w, R, J, Fp, start, z, lanes, rows_at)
             for k in range(images):
-                pool(z, k * OH * OW * Fp, OH, OW, Fp, y_flat, winners_flat, (n + k) * PH * PW * Fo, PH, PW, Fo,
-                     pieces, relu, window, stride, pad, taps_at, codes, lanes)
+                z0, o0 = k * OH * OW * Fp, (n + k) * PH * PW * Fo
+                if pooled:
+                    pool(z, z0, OH, OW, Fp, y_flat, winners_flat, o0, PH, PW, Fo, pieces, relu, window, stride, pad,
+                         taps_at, codes, lanes)
+                else:
+                    rectify(z, z0, OH * OW, Fp, y_flat, winners_flat, o0, Fo, relu)
 
 
 def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, FusedCache]:
@@ -152,6 +171,6 @@ def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray, geometry: Geometry) -> 
     group = ROWS if by_images else -(-FILL // (OH * OW))
     with parallel_region():
         _forward(xp.reshape(-1), xp[0].size, windows, WP * C, packed.reshape(-1), KH, KW * C, Fp, start, y, winners,
-                 OH, OW, pieces, int(geometry.relu), geometry.window, geometry.pool_stride, geometry.pool_pad, group,
-                 by_images, get_num_threads(), lanes_of(x.dtype))
+                 OH, OW, pieces, int(geometry.relu), geometry.window, geometry.pool_stride, geometry.pool_pad,
+                 geometry.pooled, group, by_images, get_num_threads(), lanes_of(x.dtype))
     return y, FusedCache(xp, w, winners, geometry, (H, W))

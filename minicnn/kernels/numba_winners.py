@@ -13,8 +13,8 @@ dw to one thread, which goes through the images in order. So the result does not
 there are no partial sums to add up. Where the winner of a code is, seen from its
 window, is looked up in small tables (`_tap_tables`): a division for each of them would cost more than the arithmetic.
 
-A layer without pooling has a winner everywhere: `dense_input_gradient` and `dense_weight_gradient` lay its gradient out
-densely and use the tiles of `numba_conv`. Images are channels last, (N, H, W, C).
+A layer without pooling has a winner everywhere and takes another way, that of `numba_dense`. Images are channels last,
+(N, H, W, C).
 """
 from __future__ import annotations
 
@@ -24,37 +24,48 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads, njit, prange
 
-from minicnn.kernels import numba_conv
-from minicnn.kernels.numba_conv import PARTS, correlate, round_up
+from minicnn.kernels import numba_dense
 from minicnn.kernels.numba_fused import DEAD, FusedCache, Geometry
-from minicnn.kernels.numba_registers import ROWS, SHORT_BYTES, lanes_of, make_add_rows, make_add_windows
+from minicnn.kernels.numba_registers import SHORT_BYTES, lanes_of, make_add_rows, make_add_windows
 from minicnn.kernels.threads import parallel_region
 from minicnn.kernels.windows import Bordered, real_windows
 
 L1_BYTES = 32 * 2**10  # of the nearest cache, as most processors have it at least
 LIST = 32  # winners of a filter that are worth loading and storing its dw for
 
-_add_rows8, _add_rows4, _add_rows2, _add_rows1 = (make_add_rows(NV) for NV in (8, 4, 2, 1))
+_add_rows10, _add_rows8, _add_rows6, _add_rows5, _add_rows4, _add_rows3, _add_rows2, _add_rows1 = (
+    make_add_rows(NV) for NV in (10, 8, 6, 5, 4, 3, 2, 1))
+# How many vectors to add first where so many are left. A multiply-add takes four cycles, one can begin in each: fewer
+# than four sums wait for themselves, so 10 is not 8 + 2, and 9 is 5 + 4.
+FIRST = (0, 1, 2, 3, 4, 5, 6, 4, 8, 5, 10, 6, 6, 8, 8, 10, 10, 10, 10)
 _add_windows8, _add_windows5, _add_windows3, _add_windows1 = (make_add_windows(KH) for KH in (8, 5, 3, 1))
 
 
 @njit(cache=True, nogil=True)
 def add_rows(out, o0, length, rows, at, g, first, last, shift, lanes):
     """out[o0 : + length] += sum over u in [first, last) of g[u] * rows[at[u] + shift : + length]."""
-    done = 0
-    while length - done >= 8 * lanes:
-        _add_rows8(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
-        done += 8 * lanes
-    if length - done >= 4 * lanes:
-        _add_rows4(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
-        done += 4 * lanes
-    if length - done >= 2 * lanes:
-        _add_rows2(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
-        done += 2 * lanes
-    if length - done >= lanes:
-        _add_rows1(out, o0 + done, rows, at, g, first, last, shift + done, lanes)
-        done += lanes
-    for i in range(done, length):
+    vectors, v = length // lanes, 0
+    while v < vectors:
+        NV = FIRST[min(vectors - v, len(FIRST) - 1)]
+        o, s = o0 + v * lanes, shift + v * lanes
+        if NV == 10:
+            _add_rows10(out, o, rows, at, g, first, last, s, lanes)
+        elif NV == 8:
+            _add_rows8(out, o, rows, at, g, first, last, s, lanes)
+        elif NV == 6:
+            _add_rows6(out, o, rows, at, g, first, last, s, lanes)
+        elif NV == 5:
+            _add_rows5(out, o, rows, at, g, first, last, s, lanes)
+        elif NV == 4:
+            _add_rows4(out, o, rows, at, g, first, last, s, lanes)
+        elif NV == 3:
+            _add_rows3(out, o, rows, at, g, first, last, s, lanes)
+        elif NV == 2:
+            _add_rows2(out, o, rows, at, g, first, last, s, lanes)
+        else:
+            _add_rows1(out, o, rows, at, g, first, last, s, lanes)
+        v += NV
+    for i in range(vectors * lanes, length):
         total = out[o0 + i]
         for u in range(first, last):
             total += g[u] * rows[at[u] + shift + i]
@@ -184,31 +195,6 @@ def _weight_gradient(x, HP, WP, C, dy, winners, dw, db, conv_stride, pieces, tap
                 db[f] += sums[i]
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _dense_weight_gradient(x, dy, winners, tap_at, dw, db, Fp, conv_stride, lanes):
-    """dw (parts, taps, Fp) and db (parts, Fp): each image's gradient is laid out densely, then correlated with x."""
-    N, OH, OW, F = dy.shape
-    HP, WP, C = x.shape[1], x.shape[2], x.shape[3]
-    x_flat, dw_flat, dy_flat, winners_flat = x.reshape(-1), dw.reshape(-1), dy.reshape(-1), winners.reshape(-1)
-    parts = dw.shape[0]
-    for part in prange(parts):
-        dz = np.zeros(OH * OW * Fp, dy.dtype)
-        at = np.empty(ROWS, np.int64)
-        sums = np.zeros(Fp, dy.dtype)
-        for n in range(N * part // parts, N * (part + 1) // parts):
-            sums[:] = 0
-            for q in range(OH * OW):
-                for f in range(F):
-                    o = (n * OH * OW + q) * F + f
-                    value = dy_flat[o] if winners_flat[o] != DEAD else 0
-                    dz[q * Fp + f] = value
-                    sums[f] += value
-            correlate(x_flat, n * HP * WP * C, tap_at, len(tap_at), conv_stride[0] * WP * C, conv_stride[1] * C,
-                      dz, 0, OW * Fp, Fp, OH, OW, Fp, dw_flat, part * dw.shape[1] * Fp, lanes, at)
-            for f in range(F):
-                db[part, f] += sums[f]
-
-
 @functools.cache
 def _tap_tables(g: Geometry, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
     """Return, for each code, how far the winner is from its window's corner, and its piece.
@@ -219,14 +205,13 @@ def _tap_tables(g: Geometry, row: int, column: int) -> tuple[np.ndarray, np.ndar
     return tap // g.window[1] * row + tap % g.window[1] * column, piece
 
 
-def input_gradient(dy: np.ndarray, cache: FusedCache) -> np.ndarray:
-    """Return dx (N, H, W, C) over the winners, for dy (N, PH, PW, F/pieces)."""
+def input_gradient(dy: np.ndarray, cache: FusedCache, dx: np.ndarray) -> np.ndarray:
+    """Fill and return dx (N, H, W, C), contiguous, over the winners, for dy (N, PH, PW, F/pieces)."""
     _, w, winners, g, image = cache
     _, C, KH, KW = w.shape
     OH, OW, _, _ = g.sizes(image, (KH, KW))
     whole = Bordered(image, (0, image[0]), (0, image[1]), C)
     windows = real_windows((OH, OW), g.stride, (-g.pad[0], -g.pad[1]), (KH, KW), whole, skip=True)
-    dx = np.empty((len(dy), *image, C), w.dtype)
     with parallel_region():
         _input_gradient(dy, winners, w.transpose(0, 2, 3, 1).reshape(-1), dx, windows, OW, KH, KW * C, g.pieces,
                         *_tap_tables(g, OW, 1), g.pool_stride, g.pool_pad, get_num_threads(), lanes_of(w.dtype))
@@ -253,31 +238,19 @@ def weight_gradient(dy: np.ndarray, cache: FusedCache) -> tuple[np.ndarray, np.n
     return dw.reshape(F, KH, KW, C).transpose(0, 3, 1, 2), db
 
 
-def dense_input_gradient(dy: np.ndarray, cache: FusedCache) -> np.ndarray:
-    """Return dx (N, H, W, C) of a layer without pooling, whose only zeros are those of ReLU."""
-    x, w, winners, g, image = cache
-    dz = numba_conv.spread(dy * (winners != DEAD), w, g.stride, x.shape[1:3])
-    return numba_conv.input_gradient(dz, w, g.pad, image)
-
-
-def dense_weight_gradient(dy: np.ndarray, cache: FusedCache) -> tuple[np.ndarray, np.ndarray]:
-    """Return dw (F, C, KH, KW) and db (F,) of a layer without pooling, one image's dense gradient at a time."""
-    x, w, winners, g, _ = cache
-    F, C, KH, KW = w.shape
-    taps = numba_conv.pixel_positions(KH, KW * C, x.shape[2] * C, 1)
-    parts, Fp = min(PARTS, len(x)), round_up(F, lanes_of(x.dtype))
-    dw, db = np.zeros((parts, round_up(len(taps), ROWS), Fp), w.dtype), np.zeros((parts, Fp), w.dtype)
-    with parallel_region():
-        _dense_weight_gradient(x, dy, winners, taps, dw, db, Fp, g.stride, lanes_of(x.dtype))
-    return numba_conv.unpack_weights(dw, w.shape), db.sum(axis=0)[:F]
-
-
-def backward(dy: np.ndarray, cache: FusedCache, need_dx: bool = True) -> tuple[Any, np.ndarray, np.ndarray]:
+def backward(dy: np.ndarray, cache: FusedCache, need_dx: bool = True,
+             overwrite_x: bool = False) -> tuple[Any, np.ndarray, np.ndarray]:
     """Return (dx, dw, db) for the gradient dy (N, PH, PW, F/pieces); dx is None where it is not needed.
 
-    A pooled layer goes over the winners. Where every output is its own winner, the dense way is faster.
+    A pooled layer goes over the winners. Where every output is its own winner, the dense way is faster. With
+    `overwrite_x`, dx is written over the images, which nobody else may need any more: memory that is in the cache
+    already, and that need not be found anew.
     """
     dy = np.ascontiguousarray(dy)
-    if cache.geometry.pooled:
-        return (input_gradient(dy, cache) if need_dx else None, *weight_gradient(dy, cache))
-    return (dense_input_gradient(dy, cache) if need_dx else None, *dense_weight_gradient(dy, cache))
+    pooled = cache.geometry.pooled
+    dw, db = weight_gradient(dy, cache) if pooled else numba_dense.weight_gradient(dy, cache)
+    if not need_dx:
+        return None, dw, db
+    shape = (len(dy), *cache.image, cache.w.shape[1])
+    dx = cache.x if overwrite_x and cache.x.shape == shape else np.empty(shape, dy.dtype)
+    return input_gradient(dy, cache, dx) if pooled else numba_dense.input_gradient(dy, cache, dx), dw, db

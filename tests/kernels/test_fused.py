@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicnn.kernels import numba_conv, numba_fused, numba_winners
+from minicnn.kernels import numba_conv, numba_dense, numba_fused, numba_winners
 from minicnn.kernels.numba_fused import DEAD, Geometry
 
 EXAMPLES = 15 if numba.config.DISABLE_JIT else 200
@@ -92,10 +92,40 @@ def test_going_over_the_winners_equals_the_dense_way(case):
     y, cache = numba_fused.forward(x, w, b, g)
     dy = rng.standard_normal(y.shape)
     for sparse, dense in zip(numba_winners.weight_gradient(dy, cache),
-                             numba_winners.dense_weight_gradient(dy, cache)):
+                             numba_dense.weight_gradient(dy, cache)):
         np.testing.assert_allclose(sparse, dense, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(numba_winners.input_gradient(dy, cache),
-                               numba_winners.dense_input_gradient(dy, cache), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(numba_winners.input_gradient(dy, cache, np.full_like(x, np.nan)),
+                               numba_dense.input_gradient(dy, cache, np.full_like(x, np.nan)), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize("pad", [0, 1])
+def test_the_images_are_overwritten_only_where_that_is_allowed(pooled, pad):
+    """The gradients are the same bits; with a border, or without permission, the images stay as they are."""
+    window = (2, 2) if pooled else (1, 1)
+    g = Geometry((1, 1), (pad, pad), 1, True, window, window, (0, 0), False)
+    x, w, b, rng = batch(((9, 3), (6, 7), 5, (3, 3), g, 4), "float32")
+    y, cache = numba_fused.forward(x, w, b, g)
+    dy, before = rng.standard_normal(y.shape, dtype=np.float32), x.copy()
+    kept = numba_winners.backward(dy, cache)
+    assert (x == before).all()
+    over = numba_winners.backward(dy, cache, overwrite_x=True)
+    assert [a.tobytes() for a in over] == [a.tobytes() for a in kept]
+    assert np.shares_memory(over[0], x) == (pad == 0)
+    assert (x == (over[0] if pad == 0 else before)).all()
+
+
+@pytest.mark.parametrize("vectors", range(24))
+def test_rows_of_every_length_are_added_whole(vectors):
+    """However `FIRST` divides a row among registers, each of its numbers is added once."""
+    lanes = numba_conv.lanes_of(np.float64)
+    length = vectors * lanes + vectors % 3
+    rng = np.random.default_rng(vectors)
+    rows, at, g = rng.standard_normal(length + 40), np.array([3, 0, 31]), rng.standard_normal(3)
+    out = np.zeros(length + 8)
+    numba_winners.add_rows(out, 5, length, rows, at, g, 0, 3, 4, lanes)
+    np.testing.assert_allclose(out[5:5 + length], sum(k * rows[a + 4:][:length] for a, k in zip(at, g)), atol=1e-12)
+    assert not out[:5].any() and not out[5 + length:].any()
 
 
 def test_ties_go_to_the_first_maximum_and_zeros_of_relu_to_nobody():

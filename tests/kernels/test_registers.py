@@ -46,7 +46,7 @@ def test_tile(NV, accumulate, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("NV", [1, 2, 4, 8])
+@pytest.mark.parametrize("NV", [1, 2, 3, 4, 5, 6, 8, 10])
 @pytest.mark.parametrize("first, last", [(0, 0), (1, 2), (0, 6)])
 def test_add_rows(NV, dtype, first, last):
     add_rows = registers.make_add_rows(NV)
