@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN = .venv/bin
 OUT ?= runs/reproduce
+GPU_PYTHON ?= $(PYTHON)
+ON_DEVICE = tests/kernels tests/test_device.py tests/ops/test_golden.py tests/classifiers/svm/test_cupy.py
 # Kernels also run as plain Python: it is where a debugger can follow them, and where their lines are counted.
 INTERPRETED = tests/kernels tests/ops/test_golden.py tests/test_optim.py tests/data/test_synthetic_draw.py \
 	tests/classifiers/forest/test_numba_grow.py tests/classifiers/forest/test_numba_predict.py \
@@ -9,7 +11,7 @@ INTERPRETED = tests/kernels tests/ops/test_golden.py tests/test_optim.py tests/d
 	tests/classifiers/svm/test_smo.py tests/classifiers/svm/test_kernels.py tests/classifiers/svm/test_gram.py \
 	tests/classifiers/svm/test_decision.py
 
-.PHONY: reproduce test lint coverage clean
+.PHONY: reproduce test test-gpu lint coverage clean
 
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -22,6 +24,9 @@ reproduce: .venv/installed  ## all tables, figures and claims on the embedded pl
 test: lint  ## everything that CI runs
 	$(BIN)/python -m pytest
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(INTERPRETED)
+
+test-gpu:  ## the tests that need an NVIDIA GPU, with the packages that are found on the machine: numpy, numba, cupy
+	$(GPU_PYTHON) -m pytest -m gpu -p no:cacheprovider -r s $(ON_DEVICE)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@
 
 `all` runs every benchmark and writes BENCHMARKS.md. Each file of results holds the machine, the versions and the
 ceilings measured just before. Without ``--plankton`` and ``--mnist`` the classifiers are compared on made-up samples.
-`benchmarks.accuracy` stays apart: it trains whole networks.
+`gpu`, which needs a device, and `benchmarks.accuracy`, which trains whole networks, stay apart.
 """
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from benchmarks import machine
 from benchmarks.harness import Options
 from minicnn import models
 
-NAMES = ("ladder", "training", "steady", "end_to_end", "forest", "svm")
+NAMES = ("ladder", "training", "steady", "end_to_end", "forest", "svm")  # what `all` means
+GPU = "gpu"  # asked for by name: it needs a device
 REPORT = "BENCHMARKS.md"
 
 
@@ -51,7 +52,7 @@ def run(name: str, options: Options) -> None:
 
 def report(folder: Path) -> str:
     """Return the page of all benchmarks whose results are in `folder`."""
-    files = [folder / f"{name}.json" for name in NAMES]
+    files = [folder / f"{name}.json" for name in (*NAMES, GPU)]
     records = [json.loads(file.read_text()) for file in files if file.exists()]
     if not records:
         raise FileNotFoundError(f"no results in {folder}: run python -m benchmarks all")
@@ -70,8 +71,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[list[str], Options]:
     """Return the names that were asked for, and the options."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="+", metavar="list | report | all | NAME", choices=(*NAMES, "list", "report",
-                                                                                           "all"))
+    parser.add_argument("names", nargs="+", metavar="list | report | all | NAME",
+                        choices=(*NAMES, GPU, "list", "report", "all"))
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round: shows that everything runs")
     parser.add_argument("--rounds", type=int, help="instead of the number usual for each benchmark")
     parser.add_argument("--models", nargs="+", choices=sorted(models.MODELS), help="default: all; of a smoke run cnn1")
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names, options = parse(arguments)
     for name in names:
         if name == "list":
-            for each in NAMES:
+            for each in (*NAMES, GPU):
                 print(f"{each:<12}{module(each).TITLE}")
         elif name == "report":
             # The page in the repository is about real measurements; that of a smoke run stays with its results.

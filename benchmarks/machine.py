@@ -27,7 +27,7 @@ import minicnn
 from benchmarks.harness import Options, run_child, serve, timed
 
 MODULE = "benchmarks.machine"
-PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch")
+PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "cupy-cuda12x", "cupy-cuda13x")
 
 
 def stamp() -> dict[str, Any]:

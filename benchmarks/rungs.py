@@ -21,7 +21,7 @@ from minicnn import models, ops
 from minicnn.backend import use_backend
 from minicnn.fusion import channels_last
 from minicnn.kernels import numba_fused, numba_winners
-from minicnn.kernels.numba_fused import Geometry
+from minicnn.kernels.geometry import Geometry
 from minicnn.ops.conv import conv2d_loops
 
 MODULE = "benchmarks.rungs"

@@ -154,6 +154,11 @@ def cores_for_kernels() -> AbstractContextManager[None]:
     return one_blas_thread() if get_backend() == "numba" else nullcontext()
 
 
+def to_backend(array: np.ndarray) -> Any:
+    """Return a NumPy array as one of the backend in use: itself, or, on cupy, its copy on the device."""
+    return importlib.import_module("cupy").asarray(array) if get_backend() == "cupy" else array
+
+
 def array_module(x: Any) -> Any:
     """Return the module, ``numpy`` or ``cupy``, whose array `x` is (the `xp` of the vectorised code)."""
     return importlib.import_module("cupy") if type(x).__module__.partition(".")[0] == "cupy" else np

@@ -7,7 +7,7 @@ layers it stands for and gives the same numbers up to float rounding:
     Conv2d, ReLU                     CNN2, layers 1 and 3
     Conv2d, Maxout, MaxPool2d        CNN3
 
-Fused layers hand images to each other channels last, (N, H, W, C); `minicnn.kernels.numba_fused` says why.
+On Numba, fused layers hand images to each other channels last, (N, H, W, C); `minicnn.kernels.numba_fused` says why.
 """
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.kernels.geometry import Geometry
 from minicnn.layers import Conv2d, Layer, Maxout, MaxPool2d, ReLU
 
 
 class FusedLayer(Layer):
-    """A `Conv2d`, the `ReLU` or `Maxout` after it, and the `MaxPool2d` after that, where there is one.
+    """A `Conv2d`, the `ReLU` or `Maxout` after it, and the `MaxPool2d` after that, where there is one, on Numba.
 
     Parameters
     ----------
@@ -33,10 +34,9 @@ class FusedLayer(Layer):
     channels_last = True
 
     def __init__(self, conv: Conv2d, activation: Layer, pooling: MaxPool2d | None):
-        from minicnn.kernels.numba_fused import Geometry  # compiled code: imported only where it is used
-
-        self.conv = conv
         one = (1, 1)
+        self.parts: list[Layer] = [conv, activation, *([pooling] if pooling else [])]
+        self.conv = conv
         self.geometry = Geometry(
             conv.stride, conv.pad, activation.pieces if isinstance(activation, Maxout) else 1,
             isinstance(activation, ReLU), pooling.window if pooling else one, pooling.stride if pooling else one,
@@ -44,7 +44,7 @@ class FusedLayer(Layer):
 
     def forward(self, x: Any, training: bool = False) -> Any:
         """Return (N, PH, PW, F) for images x (N, H, W, C)."""
-        from minicnn.kernels import numba_fused
+        from minicnn.kernels import numba_fused  # compiled code: imported only where it is used
 
         y, self.cache = numba_fused.forward(x, self.conv.w.value, self.conv.b.value, self.geometry)
         return y
@@ -61,8 +61,44 @@ class FusedLayer(Layer):
         return dx
 
 
-def fuse(stage: Sequence[Layer]) -> list[Layer]:
-    """Return the layers of `stage` with every pattern that a fused kernel covers replaced by a `FusedLayer`.
+class GpuFusedLayer(FusedLayer):
+    """The same on CuPy, where images stay channels first, (N, C, H, W).
+
+    A layer whose images are too large for the kernels runs part by part.
+    """
+
+    channels_last = False
+    captured = True  # a training step with it can be captured as a CUDA graph
+
+    def forward(self, x: Any, training: bool = False) -> Any:
+        """Return (N, F, PH, PW) for images x (N, C, H, W)."""
+        from minicnn.kernels import cupy_fused
+
+        w = self.conv.w.value
+        self.captured = cupy_fused.has_plan(x.shape[1:], w.shape, self.geometry, x.dtype)
+        if self.captured:
+            x, self.cache = cupy_fused.forward(x, w, self.conv.b.value, self.geometry)
+            return x
+        for part in self.parts:
+            x = part.forward(x, training)
+        self.cache = ()     # the parts have theirs
+        return x
+
+    def backward(self, dy: Any, input_gradient: bool = True, overwrite_input: bool = False) -> Any:
+        """Write the gradients of w and b; return dx (N, C, H, W), or None where `input_gradient` is False."""
+        from minicnn.kernels import cupy_fused
+
+        cache = self.take_cache()
+        if isinstance(cache, cupy_fused.FusedCache):
+            dx, _, _ = cupy_fused.backward(dy, cache, input_gradient, self.conv.w.grad, self.conv.b.grad)
+            return dx
+        for part in reversed(self.parts):
+            dy = part.backward(dy)
+        return dy if input_gradient else None
+
+
+def fuse(stage: Sequence[Layer], kind: type[FusedLayer] = FusedLayer) -> list[Layer]:
+    """Return the layers of `stage` with every pattern that a fused kernel covers replaced by a layer of `kind`.
 
     Examples
     --------
@@ -77,10 +113,10 @@ def fuse(stage: Sequence[Layer]) -> list[Layer]:
         if not (isinstance(conv, Conv2d) and isinstance(activation, (ReLU, Maxout))):
             fused.append(rest.pop(0))
             continue
-        candidate = FusedLayer(conv, activation, pooling if isinstance(pooling, MaxPool2d) else None)
+        candidate = kind(conv, activation, pooling if isinstance(pooling, MaxPool2d) else None)
         if candidate.geometry.taps <= 255:  # a winner is one byte, and 255 says dead
             fused.append(candidate)
-            del rest[:3 if isinstance(pooling, MaxPool2d) else 2]
+            del rest[:len(candidate.parts)]
         else:
             fused.append(rest.pop(0))
     return fused

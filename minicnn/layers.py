@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.backend import pair
+from minicnn.backend import pair, to_backend
 
 Shape = tuple[int, ...]
 
@@ -43,6 +43,7 @@ class Layer:
     """One operation with its parameters. Subclasses define what a forward and a backward pass do."""
 
     cache: Any = None
+    channels_last = False  # whether it takes and returns images as (N, H, W, C)
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any) -> Shape:
         """Create the parameters for one sample of shape `input_shape` and return the shape of its output."""
@@ -103,8 +104,8 @@ class _Weighted(Layer):
     def make_parameters(self, shape: Shape, rng: np.random.Generator, dtype: Any) -> None:
         limit = math.sqrt(6 / math.prod(shape[1:])) if self.init_limit is None else self.init_limit
         name = type(self).__name__.lower()
-        self.w = Parameter(f"{name}.w", uniform(rng, shape, limit, dtype))
-        self.b = Parameter(f"{name}.b", np.zeros(shape[0], dtype))
+        self.w = Parameter(f"{name}.w", to_backend(uniform(rng, shape, limit, dtype)))
+        self.b = Parameter(f"{name}.b", to_backend(np.zeros(shape[0], dtype)))
 
     def parameters(self) -> list[Parameter]:
         return [self.w, self.b]
@@ -238,6 +239,7 @@ class Dropout(Layer):
     """
 
     rng: np.random.Generator
+    stream: Any = None  # on a GPU, while `minicnn.device` trains: its random numbers, drawn there
 
     def __init__(self, drop_prob: float, scale: float | None = None):
         if not 0 <= drop_prob < 1:
@@ -250,7 +252,12 @@ class Dropout(Layer):
         return input_shape
 
     def forward(self, x: Any, training: bool = False) -> Any:
-        y, self.cache = ops.dropout(x, self.drop_prob, self.rng, training, self.scale)
+        if training and self.stream is not None:
+            from minicnn.kernels.cupy_dropout import dropout_of_stream
+
+            y, self.cache = dropout_of_stream(x, self.drop_prob, self.stream, self.scale)
+        else:
+            y, self.cache = ops.dropout(x, self.drop_prob, self.rng, training, self.scale)
         return y
 
     def backward(self, dy: Any) -> Any:

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from minicnn import backend, ops
-from minicnn.fusion import FusedLayer, channels_first, channels_last, fuse
+from minicnn.fusion import FusedLayer, GpuFusedLayer, channels_first, channels_last, fuse
 from minicnn.layers import LAYERS, Conv2d, Dropout, Flatten, Layer, Linear, Maxout, MaxPool2d, Parameter, ReLU
+from minicnn.npz import to_host
 
+_FUSED = {"numba": FusedLayer, "cupy": GpuFusedLayer}
 _NAMES = {Conv2d: "Convolution", Linear: "Fully Connected", ReLU: "ReLU", Maxout: "Maxout", MaxPool2d: "Max Pooling",
           Dropout: "Dropout"}
 
@@ -100,7 +102,7 @@ class Network:
             raise ValueError(f"stages of {name!r}: two layers of one kind with parameters in one stage; "
                              "split the stage")
         self.n_classes = self.shapes[-1][0]
-        self._fused: list[list[Layer]] | None = None
+        self._fused: dict[type[FusedLayer], list[list[Layer]]] = {}
         self._trail: list[tuple[Layer, bool]] = []
 
     def parameters(self) -> list[Parameter]:
@@ -160,25 +162,34 @@ class Network:
             return None
         return channels_first(dy) if is_last else dy
 
-    def _plan(self) -> list[list[Layer]]:
-        """Return the layers to run, stage by stage: fused ones where the backend has them."""
-        if not self.fuse or backend.get_backend() != "numba":
+    def plan(self) -> list[list[Layer]]:
+        """Return the layers to run, stage by stage: fused ones where the backend in use has them."""
+        kind = _FUSED.get(backend.get_backend())
+        if not self.fuse or kind is None:
             return self.stages
-        if self._fused is None:
-            self._fused = [fuse(stage) for stage in self.stages]
-        return self._fused
+        if kind not in self._fused:
+            self._fused[kind] = [fuse(stage, kind) for stage in self.stages]
+        return self._fused[kind]
+
+    def to_backend(self) -> None:
+        """Bring all parameters to the backend in use: a network is made, or loaded, on the one in use at the time.
+
+        Gradients become 0. An optimizer must be made after this.
+        """
+        for parameter in self.parameters():
+            parameter.value = backend.to_backend(to_host(parameter.value))
+            parameter.grad = parameter.value * 0
 
     def _run(self, x: Any, last_stage: int, training: bool) -> Any:
         """Run the stages up to `last_stage`, remembering for `backward` which layer saw which layout."""
         self._trail = []
         is_last = False
         with backend.cores_for_kernels():
-            for stage in self._plan()[:last_stage]:
+            for stage in self.plan()[:last_stage]:
                 for layer in stage:
-                    wants_last = isinstance(layer, FusedLayer)
-                    if wants_last != is_last:
-                        x = channels_last(x) if wants_last else channels_first(x)
-                        is_last = wants_last
+                    if layer.channels_last != is_last:
+                        x = channels_last(x) if layer.channels_last else channels_first(x)
+                        is_last = layer.channels_last
                     x = layer.forward(x, training)
                     self._trail.append((layer, is_last))
         return channels_first(x) if is_last else x
@@ -198,12 +209,16 @@ class Network:
         return x.astype(self.dtype, copy=False)
 
     def _batches(self, x: Any, last_stage: int, batch_size: int) -> Iterator[Any]:
-        x = self._check_images(x)
+        """Yield the output of a stage batch by batch. Images on the host go to a device, and results come back."""
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: expected a positive integer")
+        from_host = backend.get_backend() == "cupy" and backend.array_module(x) is np
+        x = np.asarray(x) if from_host else self._check_images(x)
         for start in range(0, len(x), batch_size):
-            yield self._run(x[start:start + batch_size], last_stage, False)
+            batch = x[start:start + batch_size]
+            y = self._run(self._check_images(backend.to_backend(batch)) if from_host else batch, last_stage, False)
             self._forget()
+            yield y
 
     def predict_proba(self, x: Any, batch_size: int = 256) -> Any:
         """Return class probabilities (N, n_classes) of images `x` (N, C, H, W): the softmax of the logits."""
@@ -250,7 +265,7 @@ class Network:
         out = xp.empty((n, *shape), self.dtype)
         start = 0
         for batch in batches:
-            out[start:start + len(batch)] = batch
+            out[start:start + len(batch)] = to_host(batch) if xp is np else batch
             start += len(batch)
         return out
 
@@ -264,7 +279,7 @@ class Network:
                  .rstrip() for row in rows]
         lines.insert(1, "-" * max(map(len, lines)))
         total = sum(p.value.size for p in self.parameters())
-        fused = ", fused layers" if self._plan() is not self.stages else ""
+        fused = ", fused layers" if self.plan() is not self.stages else ""
         c, h, w = self.input_shape
         text = "\n".join([f"{self.name}: {c}x{h}x{w} images, {self.n_classes} classes", *lines,
                           f"{total:,} parameters, {self.dtype.name}; backend {backend.get_backend()}{fused}"])

@@ -38,7 +38,7 @@ import numpy as np
 from tqdm import tqdm
 
 from minicnn import ops, recipes
-from minicnn.backend import array_module, cores_for_kernels
+from minicnn.backend import cores_for_kernels, get_backend
 from minicnn.checkpoint import TrainingState, get_weights, save, set_weights
 from minicnn.evaluation import checked_arrays, mean_loss_and_accuracy
 from minicnn.history import History
@@ -172,6 +172,7 @@ class _Run:
         self.history = History()
         self.best = get_weights(net)
         self.folder: Path | None = None
+        self.device: Any = None
 
     def settings(self) -> dict[str, Any]:
         """Return what a run must have in common with a saved one to continue it."""
@@ -259,15 +260,16 @@ class _Run:
     def all_batches(self, bar: Any) -> tuple[float, float]:
         """Take one step for each mini-batch of a new order; return mean loss and accuracy over them."""
         net, images, labels = self.net, self.images, self.labels
-        xp = array_module(net.parameters()[0].value)
+        if get_backend() == "cupy":
+            return self.on_device(bar)
         buffer = np.empty((min(self.batch_size, len(images)), *images.shape[1:]), images.dtype)
         order = self.order.permutation(len(images))
         total, correct, done = 0.0, 0, 0
         for start in range(0, len(order), self.batch_size):
             batch = order[start:start + self.batch_size]
             # mode="clip" lets take write straight into the buffer; no index of a permutation needs clipping.
-            x = xp.asarray(images.take(batch, axis=0, out=buffer[:len(batch)], mode="clip"))
-            y = xp.asarray(labels[batch])
+            x = images.take(batch, axis=0, out=buffer[:len(batch)], mode="clip")
+            y = labels[batch]
             logits = net.forward(x, training=True)
             loss, cache = ops.softmax_cross_entropy(logits, y)
             if not math.isfinite(loss):
@@ -283,15 +285,27 @@ class _Run:
             bar.update(len(batch))
         return total / done, correct / done
 
-    def why(self, loss: float, x: Any, batch: np.ndarray, step: int) -> str:
+    def on_device(self, bar: Any) -> tuple[float, float]:
+        """Do what `all_batches` does on a GPU, which is asked for loss and accuracy when the epoch is over."""
+        from minicnn.device import DeviceTraining
+
+        if self.device is None:
+            self.device = DeviceTraining(self.net, self.optimizer, self.constraints, self.images, self.labels,
+                                         self.batch_size)
+        loss, accuracy = self.device.epoch(self.order.permutation(len(self.images)))
+        if not math.isfinite(loss):
+            raise DivergedError(f"epoch {self.epoch + 1}: the loss is {loss}: {_lower(self.optimizer.rates()[0])}")
+        bar.update(len(self.images))
+        return loss, accuracy
+
+    def why(self, loss: float, x: np.ndarray, batch: np.ndarray, step: int) -> str:
         """Return the message for a loss that is not finite: pixels, weights or learning rate."""
-        xp = array_module(x)
         text = f"epoch {self.epoch + 1}, step {step}: the loss is {loss}: "
-        bad = xp.flatnonzero(~xp.isfinite(x).reshape(len(x), -1).all(axis=1))
+        bad = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
         if len(bad):
             return text + (f"training image {batch[int(bad[0])]} has NaN or infinite pixels: it was changed "
                            "after training began; correct it")
-        broken = [p.name for p in self.net.parameters() if not bool(xp.isfinite(p.value).all())]
+        broken = [p.name for p in self.net.parameters() if not np.isfinite(p.value).all()]
         if broken and self.optimizer.steps == 0:
             return text + f"weights {broken[0]} were not finite before training: initialise or load them anew"
         return text + _lower(self.optimizer.rates()[0])

@@ -1,6 +1,7 @@
 """What every test shares: reproducible hypothesis runs, and torch where it is installed."""
 from __future__ import annotations
 
+import importlib
 import os
 
 # Idle OpenMP threads spin by default, which is fast on a quiet machine; on a busy one, such as a CI worker, each
@@ -13,6 +14,7 @@ import hypothesis
 import pytest
 
 import minicnn
+from tests.standin import install
 
 # A shell ignores Ctrl-C for what it starts in the background, and processes hand that on to those they start. The
 # tests that send it to a process of their own need it heard.
@@ -33,6 +35,29 @@ def torch():
     module = pytest.importorskip("torch", reason="torch is not installed (pip install torch==2.13.0); "
                                                  "tests/ops/golden holds some of its answers")
     module.set_num_threads(1)  # on arrays this small, waking threads takes longer than the work
+    return module
+
+
+@pytest.fixture
+def standin(monkeypatch):
+    """`tests.standin` as the module cupy: without a GPU, but with counters of launches and synchronisations."""
+    install.forget_kernels()
+    yield install.install(monkeypatch)
+    install.forget_kernels()
+
+
+@pytest.fixture(params=["stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
+def cupy(request):
+    """The module cupy: the stand-in, and CuPy itself where there is a GPU."""
+    if request.param == "stand-in":
+        return request.getfixturevalue("standin")
+    try:
+        module = importlib.import_module("cupy")
+        devices = module.cuda.runtime.getDeviceCount()
+    except Exception as error:  # a driver that is missing raises CuPy's own errors, not ImportError
+        pytest.skip(f"no NVIDIA GPU: {error}")
+    if devices < 1:
+        pytest.skip("no NVIDIA GPU: CuPy sees no CUDA device")
     return module
 
 

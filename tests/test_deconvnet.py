@@ -345,7 +345,7 @@ def test_the_network_is_left_as_it_was(rng, backend, fuse):
     with use_backend(backend):
         net, twin = small(seed=4, fuse=fuse), small(seed=4, fuse=fuse)
         logits, expected = net.forward(x, training=True), twin.forward(x, training=True)
-        caches = [layer.cache for layer in itertools.chain(*net.stages, *net._plan())]
+        caches = [layer.cache for layer in itertools.chain(*net.stages, *net.plan())]
         for p in net.parameters():
             p.grad[...] = 7
         values, before = [p.value.copy() for p in net.parameters()], other.copy()
@@ -354,14 +354,14 @@ def test_the_network_is_left_as_it_was(rng, backend, fuse):
             deconvnet.strongest(net, other, stage, 1)
         assert (other == before).all()
         assert all((p.value == v).all() and (p.grad == 7).all() for p, v in zip(net.parameters(), values))
-        assert all(a is layer.cache for a, layer in zip(caches, itertools.chain(*net.stages, *net._plan())))
+        assert all(a is layer.cache for a, layer in zip(caches, itertools.chain(*net.stages, *net.plan())))
         assert net.rng.bit_generator.state == twin.rng.bit_generator.state
         net.backward(np.ones_like(logits))
         twin.backward(np.ones_like(expected))
         assert all((p.grad == q.grad).all() for p, q in zip(net.parameters(), twin.parameters()))
         net.predict(x)  # leaves no caches, and neither does a projection
         deconvnet.project(net, other, 5, 1)
-        assert all(layer.cache is None for layer in itertools.chain(*net.stages, *net._plan()))
+        assert all(layer.cache is None for layer in itertools.chain(*net.stages, *net.plan()))
 
 
 # -------------------------------------------------------------------------------------------------------- errors

@@ -112,7 +112,7 @@ def test_dropout_drops_only_in_training_and_is_repeatable():
 def test_prediction_keeps_no_activations():
     net = models.cnn1()
     net.predict(np.zeros((3, 1, 28, 28), np.float32))
-    assert all(layer.cache is None for stage in (*net.stages, *net._plan()) for layer in stage)
+    assert all(layer.cache is None for stage in (*net.stages, *net.plan()) for layer in stage)
     with pytest.raises(RuntimeError, match="without a forward pass"):
         net.backward(np.zeros((3, 121), np.float32))
 

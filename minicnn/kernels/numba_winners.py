@@ -25,7 +25,8 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 
 from minicnn.kernels import numba_dense
-from minicnn.kernels.numba_fused import DEAD, FusedCache, Geometry
+from minicnn.kernels.geometry import Geometry
+from minicnn.kernels.numba_fused import DEAD, FusedCache
 from minicnn.kernels.numba_registers import SHORT_BYTES, lanes_of, make_add_rows, make_add_windows
 from minicnn.kernels.threads import parallel_region
 from minicnn.kernels.windows import Bordered, real_windows

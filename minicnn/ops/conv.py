@@ -265,3 +265,8 @@ def conv2d_backward(dy: Any, cache: ConvCache) -> tuple[Any, Any, Any]:
 # the rotated w. dw sums over images, which several threads share: each of a fixed number of parts of the batch has
 # its own partial dw, added up in the end in a fixed order, so that results do not depend on the number of
 # threads.
+#
+# cupy (kernels/cupy_conv.py, whose kernels are those of cupy_fused.py). A block of threads owns a tile of one image's
+# output; slabs of maps and their weights pass through shared memory, and a thread keeps several pixels times
+# several filters in registers. Again there are no columns, and each output is written once, by one thread; partial sums
+# of dw over parts of the batch are added up in a fixed order.

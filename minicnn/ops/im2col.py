@@ -250,6 +250,7 @@ def col2im(cols: Any, x_shape: tuple[int, ...], size: Any, stride: Any = 1, pad:
 # ---------------------------------------------------------------------------------------------------- kernels
 #
 # None on the CPU: the loops over (ky, kx) above are already long strided copies, and the fast convolution
-# does without columns altogether (see the page of conv). What would change in a GPU kernel: one thread owns
-# one entry of cols, or, in col2im, one pixel of x, which gathers its own k entries, so that no two threads
-# ever add to the same place.
+# does without columns altogether (see the page of conv).
+#
+# cupy_im2col.py: one thread owns one entry of cols, or, in col2im, one pixel of x, which gathers its own k entries, so
+# that no two threads ever add to the same place. Large images, which do not fit the convolution kernels, need them.

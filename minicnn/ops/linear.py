@@ -206,7 +206,11 @@ def linear_backward(dy: Any, cache: LinearCache) -> tuple[Any, Any, Any]:
 
 # ---------------------------------------------------------------------------------------------------- kernels
 #
-# None. All three products are single calls of BLAS, which already blocks for the caches, keeps its sums in
-# registers and shares the rows of the result among threads; CuPy hands them to cuBLAS. There is nothing left
-# that a kernel of ours could save: no intermediate is materialised, and y, dx, dw are each written once. The
-# bias is added to y while y is still in the cache.
+# None on the CPU. All three products are single calls of BLAS, which already blocks for the caches, keeps its
+# sums in registers and shares the rows of the result among threads. There is nothing left that a kernel of ours
+# could save: no intermediate is materialised, and y, dx, dw are each written once. The bias is added to y while
+# y is still in the cache.
+#
+# cupy_linear.py: a product of our own for matrices as small as the paper's, whose tiles pass through shared memory and
+# whose strides say how a matrix lies, so that none is transposed. It can be captured in a CUDA graph, which cuBLAS, to
+# which large products go, cannot.

@@ -222,3 +222,5 @@ def maxout_backward(dy: Any, cache: MaxoutCache) -> Any:
 # one place. Inside, the positions s are the inner loop, contiguous in every array, which the compiler turns
 # into vector instructions. The mask `won`, as large as x, and the 8-byte winners of argmax are never
 # materialised.
+#
+# cupy_maxout.py: one thread for each output, which backward writes the P entries of dx that belong to it.

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicnn.kernels import numba_conv, numba_dense, numba_fused, numba_winners
-from minicnn.kernels.numba_fused import DEAD, Geometry
+from minicnn.kernels.geometry import Geometry
+from minicnn.kernels.numba_fused import DEAD
 
 EXAMPLES = 15 if numba.config.DISABLE_JIT else 200
 
