@@ -159,6 +159,14 @@ def to_backend(array: np.ndarray) -> Any:
     return importlib.import_module("cupy").asarray(array) if get_backend() == "cupy" else array
 
 
+def on_other_side(x: Any) -> bool:
+    """Return whether `x` is on the host while the backend in use computes on a device.
+
+    What works batch by batch, as prediction does, then sends the batches there; a single operation refuses.
+    """
+    return get_backend() == "cupy" and array_module(x) is np
+
+
 def array_module(x: Any) -> Any:
     """Return the module, ``numpy`` or ``cupy``, whose array `x` is (the `xp` of the vectorised code)."""
     return importlib.import_module("cupy") if type(x).__module__.partition(".")[0] == "cupy" else np

@@ -88,7 +88,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from minicnn import ops
-from minicnn.backend import array_module, as_floating
+from minicnn.backend import array_module, as_floating, on_other_side, to_backend
 from minicnn.layers import Conv2d, Dropout, Flatten, Layer, Linear, Maxout, MaxPool2d, ReLU, positive
 from minicnn.network import Network
 from minicnn.npz import to_host
@@ -116,7 +116,7 @@ def project(net: Network, x: Any, stage: int, channel: int,
     net : Network
         The network, in the state to be looked at.
     x : array (N, C, H, W) or (C, H, W)
-        Images, or one image.
+        Images, or one image. Those on the host go to a device that is used, and the projection comes back.
     stage : int
         Whose output to project, counted as in `Network.features`: 1 to ``len(net.stages)``.
     channel : int
@@ -151,6 +151,8 @@ def project(net: Network, x: Any, stage: int, channel: int,
     """
     height, width = _map_size(net, stage, channel)
     cell = _cell(position, height, width)
+    if on_other_side(x):
+        return to_host(project(net, to_backend(np.asarray(x, net.dtype)), stage, channel, position))
     x = as_floating(x, "x")
     if x.shape == net.input_shape:
         return project(net, x[None], stage, channel, position)[0]
@@ -209,11 +211,13 @@ def strongest(net: Network, images: Any, stage: int, channel: int, count: int = 
     """
     height, width = _map_size(net, stage, channel)
     count = positive(count, "count")
-    images = as_floating(images, "images")
+    moves = on_other_side(images)
+    images = np.asarray(images) if moves else as_floating(images, "images")
     _check_images(net, images, "images")
     activations, cells = [], []
     for start in range(0, len(images), _BATCH):
-        y, _ = _forward(net, images[start:start + _BATCH], stage)
+        batch = images[start:start + _BATCH]
+        y, _ = _forward(net, as_floating(to_backend(batch), "images") if moves else batch, stage)
         maps = y[:, channel].reshape(len(y), height * width)              # (n, OH*OW)
         activations.append(to_host(maps.max(axis=1)))
         cells.append(to_host(maps.argmax(axis=1)))

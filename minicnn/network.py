@@ -212,7 +212,7 @@ class Network:
         """Yield the output of a stage batch by batch. Images on the host go to a device, and results come back."""
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: expected a positive integer")
-        from_host = backend.get_backend() == "cupy" and backend.array_module(x) is np
+        from_host = backend.on_other_side(x)
         x = np.asarray(x) if from_host else self._check_images(x)
         for start in range(0, len(x), batch_size):
             batch = x[start:start + batch_size]

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minicnn import Network, device, use_backend
+from minicnn import Network, deconvnet, device, use_backend
 from minicnn.layers import Conv2d, Dropout, Flatten, Linear, Maxout, MaxPool2d, ReLU
 from minicnn.optim import SGD, MaxNorm, schedules
 from minicnn.training import DivergedError, fit
@@ -141,6 +141,19 @@ def test_host_images_are_sent_batch_by_batch_and_results_come_back(cupy):
     assert isinstance(on_device, cupy.ndarray)
     with use_backend("cupy"), pytest.raises(TypeError, match="takes CuPy arrays"):
         net.forward(images)  # a single pass moves nothing silently
+
+
+@pytest.mark.parametrize("position", [None, (0, 1), "all"])
+def test_deconvnet_projects_host_images(cupy, position):
+    results = []
+    for backend in ("numpy", "cupy"):
+        with use_backend(backend):
+            net = small()
+            best = deconvnet.strongest(net, VALID[0], 2, 1, count=3)
+            results.append([*best, deconvnet.project(net, VALID[0][best.rows], 2, 1, position)])
+    for expected, ours in zip(*results):
+        assert isinstance(ours, np.ndarray)
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_network_moves_between_backends(cupy):

@@ -84,7 +84,8 @@ class Update:
 
     def __call__(self, rates: Any, step: Any) -> None:
         """Update with the rates of this step; both are arrays on the device."""
-        self.rows.update(*self.flat, rates, step, self.nesterov, self.weight_decay)
+        w, g, v = self.flat
+        self.rows.update(w, g, v, rates, step, self.nesterov, self.weight_decay)
 
 
 def sgd_update(value: Any, grad: Any, velocity: Any, lr: float, momentum: float = 0.0, nesterov: bool = False,

@@ -4,7 +4,8 @@
 // Softmax, cross-entropy and its gradient: one block for each row of logits (N, K), which it reads from global memory
 // once more for each of its three passes, and from the nearest cache the second and third time.
 
-// The sum (or maximum) over the block's threads of `mine`, given to all: a tree, the same order every time.
+// The sum (or maximum) over the block's threads of `mine`, given to all: a tree, the same order every time. All threads
+// must meet once more before `shared` is used again.
 #define REDUCE(result, mine, combine)                          \
     shared[t] = mine;                                          \
     __syncthreads();                                           \
@@ -13,8 +14,7 @@
             shared[t] = combine(shared[t], shared[t + half]);  \
         __syncthreads();                                       \
     }                                                          \
-    const real result = shared[0];                             \
-    __syncthreads();
+    const real result = shared[0];
 
 static __device__ __forceinline__ real larger(real a, real b)
 {
