@@ -5,7 +5,7 @@ OUT ?= runs/reproduce
 GPU_PYTHON ?= $(PYTHON)
 ON_DEVICE = tests/kernels tests/test_device.py tests/ops/test_golden.py tests/classifiers/svm/test_cupy.py
 # Kernels also run as plain Python: it is where a debugger can follow them, and where their lines are counted.
-INTERPRETED = tests/kernels tests/ops/test_golden.py tests/test_optim.py tests/data/test_synthetic_draw.py \
+INTERPRETED = tests/kernels/test_fused.py tests/ops/test_golden.py tests/test_optim.py tests/data/test_synthetic_draw.py \
 	tests/classifiers/forest/test_numba_grow.py tests/classifiers/forest/test_numba_predict.py \
 	tests/classifiers/forest/test_binning.py tests/classifiers/forest/test_growing.py \
 	tests/classifiers/svm/test_smo.py tests/classifiers/svm/test_kernels.py tests/classifiers/svm/test_gram.py \

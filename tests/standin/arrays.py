@@ -125,6 +125,9 @@ class ndarray(Array):
     def __format__(self, spec: str) -> str:
         return format(self.get(), spec)
 
+    def __copy__(self) -> ndarray:
+        return apply("copy", np.ndarray.copy, self)
+
     def __deepcopy__(self, memo: Any) -> ndarray:
         return apply("copy", np.ndarray.copy, self)
 

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-HEADERS = sorted(HERE.glob("*.h"))
+EMULATOR = sorted(HERE.glob("emulator*"))
 # The sanitizers call functions of emulator.h. -ffp-contract=off: the same roundings on every machine.
 FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fno-exceptions", "-fno-strict-aliasing", "-ffp-contract=off",
          "-fno-ipa-reference", "-U_FORTIFY_SOURCE", "-w",
@@ -82,12 +82,13 @@ def compile_kernels(code: str, options: tuple[str, ...]) -> dict[str, Compiled]:
     if re.search(r"^\s*#\s*include", plain, re.MULTILINE):
         raise NotImplementedError("#include: NVRTC has no headers of the system, and the emulator none of CUDA's")
     folder = _cache()
-    inputs = [*(h.read_bytes() for h in HEADERS), code.encode(), repr(options).encode(), repr(FLAGS).encode()]
+    inputs = [*(file.read_bytes() for file in EMULATOR), code.encode(), repr(options).encode(), repr(FLAGS).encode()]
     checksum = hashlib.sha256(b"\0".join(inputs)).hexdigest()[:24]
     library, names = folder / f"{checksum}.so", folder / f"{checksum}.txt"
     if not (library.exists() and names.exists()):
         _build(code, options, library, names)
     found = [line.split("|") for line in names.read_text().splitlines()]
+    _emulator(folder)
     loaded = ctypes.CDLL(str(library))
     return {name: _kernel(loaded, name, parameters) for name, parameters in found}
 
@@ -115,10 +116,23 @@ def _build(code: str, options: tuple[str, ...], library: Path, names: Path) -> N
         file.write_text(source + "".join(f"EMULATOR_KERNEL({name})\n" for name, _ in kernels))
         _gcc("-c", str(file), "-o", f"{scratch}/kernel.o")
         # Linked without -fsanitize, so without its library.
-        _gcc("-shared", f"{scratch}/kernel.o", "-o", f"{scratch}/kernel.so", flags=["-Wl,-Bsymbolic", "-Wl,-z,defs"])
+        _gcc("-shared", f"{scratch}/kernel.o", str(_emulator(library.parent)), "-o", f"{scratch}/kernel.so",
+             flags=["-Wl,-Bsymbolic", "-Wl,-z,defs"])
         (Path(scratch) / "kernel.txt").write_text("".join(f"{name}|{p}\n" for name, p in kernels))
         os.replace(f"{scratch}/kernel.so", library)
         os.replace(f"{scratch}/kernel.txt", names)
+
+
+def _emulator(folder: Path) -> Path:
+    """Return the shared object of `emulator.cpp`, which those of the kernels refer to, compiled once."""
+    checksum = hashlib.sha256(b"\0".join(file.read_bytes() for file in EMULATOR)).hexdigest()[:24]
+    library = folder / f"emulator-{checksum}.so"
+    if not library.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            _gcc("-shared", "-std=c++17", "-O2", "-fPIC", str(HERE / "emulator.cpp"), "-o",
+                 f"{scratch}/emulator.so", flags=[])
+            os.replace(f"{scratch}/emulator.so", library)
+    return library
 
 
 def _gcc(*arguments: str, flags: list[str] | None = None) -> str:
@@ -130,17 +144,22 @@ def _gcc(*arguments: str, flags: list[str] | None = None) -> str:
     return done.stdout
 
 
+class _Type(ctypes.Structure):
+    """As `emulator::Type`."""
+
+    _fields_ = (("kind", ctypes.c_char), ("bytes", ctypes.c_int), ("alignment", ctypes.c_int),
+                ("is_pointer", ctypes.c_bool), ("is_const", ctypes.c_bool))
+
+
 def _kernel(library: ctypes.CDLL, name: str, text: str) -> Compiled:
     """Return a kernel of `library`; its parameters have the types that the compiler knows, and the names in `text`."""
-    signature = getattr(library, f"signature_{name}")
-    signature.restype = ctypes.c_char_p
-    types = signature().decode().split(",")[:-1]
-    words = [part.strip() for part in text.split(",")] if types else []
+    types = getattr(library, f"types_{name}")
+    types.restype = ctypes.POINTER(_Type)
     parameters = []
-    for word, kind in zip(words, types, strict=True):
-        number, _, alignment = kind.rpartition("*")[2].partition("@")
-        parameters.append(Parameter(re.findall(r"\w+", word)[-1], "*" in kind, kind.startswith("const"),
-                                    "restrict" in word, number, int(alignment or 1)))
+    for word, kind in zip(text.split(",") if text else [], types()):
+        number = "any" if kind.kind == b"v" else f"{kind.kind.decode()}{kind.bytes}"
+        parameters.append(Parameter(re.findall(r"\w+", word)[-1], kind.is_pointer, kind.is_const, "restrict" in word,
+                                    number, kind.alignment))
     launch = getattr(library, f"launch_{name}")
     launch.restype = ctypes.c_char_p
     return Compiled(name, tuple(parameters), launch)

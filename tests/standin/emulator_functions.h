@@ -1,5 +1,13 @@
 // The functions that CUDA C++ has without including anything: of the warp, of the block, on bits and on numbers.
 #pragma once
+#include <string.h>
+
+// C's header alone: std:: is not there for NVRTC either.
+#define _GLIBCXX_INCLUDE_NEXT_C_HEADERS
+#include <math.h>
+#include <stdlib.h>
+
+#include "emulator_types.h"
 
 // ---------------------------------------------------------------------------- block
 
@@ -25,7 +33,7 @@ template <class V> V shuffle(Direction direction, int line, unsigned mask, V val
     if (direction == UP && lane - by >= first) source = lane - by;
     if (direction == DOWN && lane + by < first + width) source = lane + by;
     if (direction == XOR && (lane ^ by) < first + width) source = lane ^ by;
-    uint64_t bits = 0;
+    unsigned long long bits = 0;
     memcpy(&bits, &value, sizeof value);
     bits = in_warp(SHUFFLE, mask, line, bits, source);
     memcpy(&value, &bits, sizeof value);
@@ -134,6 +142,31 @@ static inline long long __double_as_longlong(double v) { return emulator::bits<l
 
 // ---------------------------------------------------------------------------- numbers
 
+// As in C++, a float has the functions of a float.
+#define EMULATOR_FLOAT(name) static inline float name(float v) { return name##f(v); }
+EMULATOR_FLOAT(exp) EMULATOR_FLOAT(exp2) EMULATOR_FLOAT(expm1) EMULATOR_FLOAT(log) EMULATOR_FLOAT(log2)
+EMULATOR_FLOAT(log10) EMULATOR_FLOAT(log1p) EMULATOR_FLOAT(sqrt) EMULATOR_FLOAT(cbrt) EMULATOR_FLOAT(fabs)
+EMULATOR_FLOAT(floor) EMULATOR_FLOAT(ceil) EMULATOR_FLOAT(trunc) EMULATOR_FLOAT(round) EMULATOR_FLOAT(rint)
+EMULATOR_FLOAT(sin) EMULATOR_FLOAT(cos) EMULATOR_FLOAT(tan) EMULATOR_FLOAT(sinh) EMULATOR_FLOAT(cosh)
+EMULATOR_FLOAT(tanh) EMULATOR_FLOAT(asin) EMULATOR_FLOAT(acos) EMULATOR_FLOAT(atan) EMULATOR_FLOAT(erf)
+static inline float pow(float a, float b) { return powf(a, b); }
+static inline float fmax(float a, float b) { return fmaxf(a, b); }
+static inline float fmin(float a, float b) { return fminf(a, b); }
+static inline float fmod(float a, float b) { return fmodf(a, b); }
+static inline float atan2(float a, float b) { return atan2f(a, b); }
+static inline float fma(float a, float b, float c) { return fmaf(a, b, c); }
+static inline float abs(float v) { return fabsf(v); }
+static inline double abs(double v) { return fabs(v); }
+static inline long long abs(long long v) { return v < 0 ? -v : v; }
+#undef isnan
+#undef isinf
+#undef isfinite
+#undef signbit
+template <class V> static inline bool isnan(V v) { return __builtin_isnan(v); }
+template <class V> static inline bool isinf(V v) { return __builtin_isinf(v); }
+template <class V> static inline bool isfinite(V v) { return __builtin_isfinite(v); }
+template <class V> static inline bool signbit(V v) { return __builtin_signbit(v); }
+
 // As CUDA's: of floats the one that is a number, of int and unsigned the unsigned one.
 template <class A, class B> static inline std::common_type_t<A, B> max(A a, B b) {
     using V = std::common_type_t<A, B>;
@@ -172,22 +205,6 @@ static inline float __int2float_rn(int v) { return float(v); }
 static inline float __uint2float_rn(unsigned v) { return float(v); }
 static inline double __hiloint2double(int high, int low) {
     return emulator::bits<double>((long long)high << 32 | (unsigned)low);
-}
-
-// ---------------------------------------------------------------------------- undefined behaviour
-//
-// g++ -fsanitize=bounds,alignment,shift,integer-divide-by-zero calls these; its own library would end the process.
-
-extern "C" {
-struct EmulatorLocation { const char* file; uint32_t line, column; };
-#define EMULATOR_REPORT(name, text)                                                            \
-    __attribute__((visibility("hidden"))) void name(EmulatorLocation* where, uintptr_t, uintptr_t) { \
-        emulator::fail("line %u: " text, where->line);                                         \
-    }
-EMULATOR_REPORT(__ubsan_handle_out_of_bounds_abort, "index outside a local or shared array")
-EMULATOR_REPORT(__ubsan_handle_type_mismatch_v1_abort, "misaligned address (a float4 must lie at a multiple of 16 bytes)")
-EMULATOR_REPORT(__ubsan_handle_shift_out_of_bounds_abort, "shift by the width of the number or more, or of a negative one")
-EMULATOR_REPORT(__ubsan_handle_divrem_overflow_abort, "division by zero")
 }
 
 #define __noinline__ __attribute__((noinline))     // last: the headers above use this name

@@ -1,10 +1,9 @@
 // The types and keywords of CUDA C++ for the emulator, and names of parameter types that Python can compare.
 #pragma once
-#include <math.h>
-#include <stdlib.h>
+#include <stddef.h>
 
-#include <string>
 #include <type_traits>
+#include <utility>
 
 #define __host__
 #define __device__
@@ -52,29 +51,51 @@ struct dim3 {
     dim3(unsigned int x = 1, unsigned int y = 1, unsigned int z = 1) : x(x), y(y), z(z) {}
 };
 
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+static const int warpSize = 32;
+
 namespace emulator {
 
-// NumPy's name of a number's type, such as i4.
-template <class V> std::string number() {
-    if (std::is_same<V, bool>::value) return "b1";
-    if (!std::is_arithmetic<V>::value) return "other";
-    return (std::is_floating_point<V>::value ? "f" : std::is_signed<V>::value ? "i" : "u") + std::to_string(sizeof(V));
-}
-template <> inline std::string number<void>() { return "any"; }
+enum Kind : int { SYNCWARP, SHUFFLE, BALLOT };
 
-// "i4" for int, "*f4" for float*, "const *f4" for const float*; a float4* counts as a float* that is aligned to 16.
-template <class P> std::string parameter() {
+extern unsigned current_index;      // of the thread that runs, in its block
+
+// Leave the launch with this error.
+__attribute__((noreturn, format(printf, 1, 2))) void fail(const char* format, ...);
+
+// Wait for the block; the number of threads that came with a predicate.
+int barrier(int line, bool predicate = false);
+
+// Wait for the lanes of `mask`; the `value` of lane `source`, or the lanes whose value is not 0.
+unsigned long long in_warp(Kind kind, unsigned mask, int line, unsigned long long value = 0, int source = -1);
+
+// Run a kernel whose blocks share these bytes; nullptr, or what went wrong.
+const char* launch(void (*kernel)(void**), void** args, const unsigned* dims, int order, char* shared, size_t bytes);
+
+// ---------------------------------------------------------------------------- what Python asks
+
+struct Type { char kind; int bytes, alignment; bool is_pointer, is_const; };      // kind: as NumPy's, v for void
+
+template <class V> constexpr char kind_of() {
+    return std::is_void<V>::value ? 'v' : std::is_same<V, bool>::value ? 'b' : !std::is_arithmetic<V>::value ? '?' :
+        std::is_floating_point<V>::value ? 'f' : std::is_signed<V>::value ? 'i' : 'u';
+}
+
+// A float4* counts as a float* that is aligned to 16.
+template <class P> constexpr Type type_of() {
     using V = std::remove_cv_t<std::remove_pointer_t<P>>;
     using E = typename element<V>::type;
-    if (!std::is_pointer<P>::value) return number<V>();
-    const std::string alignment = std::is_same<E, V>::value ? "" : "@" + std::to_string(alignof(
-        std::conditional_t<std::is_void<V>::value, char, V>));
-    return (std::is_const<std::remove_pointer_t<P>>::value ? "const *" : "*") + number<E>() + alignment;
+    constexpr bool is_void = std::is_void<V>::value;
+    return {kind_of<std::conditional_t<std::is_pointer<P>::value, E, V>>(),
+            int(sizeof(std::conditional_t<is_void, char, E>)),
+            std::is_same<E, V>::value ? 1 : int(alignof(std::conditional_t<is_void, char, V>)),
+            std::is_pointer<P>::value, std::is_const<std::remove_pointer_t<P>>::value};
 }
 
-template <class... P> const char* signature(void (*)(P...)) {
-    static const std::string text = (std::string() + ... + (parameter<P>() + ","));
-    return text.c_str();
+template <class... P> const Type* types(void (*)(P...)) {
+    static const Type all[] = {type_of<P>()..., Type{0, 0, 0, false, false}};
+    return all;
 }
 
 template <class... P, size_t... I> void unpack(void (*kernel)(P...), void** args, std::index_sequence<I...>) {
@@ -87,10 +108,17 @@ template <class... P> void call(void (*kernel)(P...), void** args) {
 
 }  // namespace emulator
 
-// What Python calls: the parameters of a kernel, and the kernel.
+// __start_ and __stop_ of a section are the linker's: all that kernels share lies between them.
+extern "C" {
+extern char __start_emushared[] __attribute__((weak, visibility("hidden")));
+extern char __stop_emushared[] __attribute__((weak, visibility("hidden")));
+}
+
+// What Python calls: the types of a kernel's parameters, and the kernel.
 #define EMULATOR_KERNEL(name)                                                                                   \
-    extern "C" const char* signature_##name() { return emulator::signature(&name); }                           \
+    extern "C" const emulator::Type* types_##name() { return emulator::types(&name); }                          \
     static void thunk_##name(void** emulator_args) { emulator::call(&name, emulator_args); }                    \
     extern "C" const char* launch_##name(void** emulator_args, const unsigned* emulator_dims, int emulator_order) { \
-        return emulator::launch(&thunk_##name, emulator_args, emulator_dims, emulator_order);                   \
+        return emulator::launch(&thunk_##name, emulator_args, emulator_dims, emulator_order, __start_emushared, \
+                                __start_emushared ? size_t(__stop_emushared - __start_emushared) : 0);          \
     }
