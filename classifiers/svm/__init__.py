@@ -1,4 +1,4 @@
-"""Support vector machines: readable in `smo`, fast in `numba_smo`; every binary problem on one Gram matrix."""
+"""Support vector machines on one Gram matrix: readable in `smo`, fast in `numba_smo`, on a GPU in `cupy_solver`."""
 from classifiers.svm.calibration import CalibratedSVC
 from classifiers.svm.path import svm_path
 from classifiers.svm.svc import SVC

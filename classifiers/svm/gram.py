@@ -115,6 +115,11 @@ class Gram:
             self._squares = kernel.squares(self._X)
 
     @property
+    def samples(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """What kernel values are computed from: samples (n, d) float32, moved to `Kernel.origin`, and their squares."""
+        return self._X, self._squares
+
+    @property
     def fits(self) -> bool:
         """Whether the whole matrix exists already or may be computed within the cache size."""
         return self._matrix is not None or 4 * self.n * self.n <= self.budget

@@ -71,6 +71,8 @@ def pack(svc: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def unpack(svc: Any, header: dict[str, Any], arrays: dict[str, np.ndarray], path: Any) -> None:
     """Make `svc` the estimator that `pack` took apart, if the parts fit together; `path` is for messages."""
+    if isinstance(header.get("parameters"), dict):         # files from before this parameter do not have it
+        header = {**header, "parameters": {"backend": "numba", **header["parameters"]}}
     expected = {"parameters", "gamma", "problems", "labels", "n_features_in", "feature_names"}
     require(set(header) == expected, path, f"the header has {sorted(header)}: expected {sorted(expected)}")
     restore(svc, header, path, check_parameters)

@@ -22,25 +22,24 @@ Pitfalls: features must have a common scale, because the kernel compares distanc
 overall variance, but not each of them. Samples are rounded to float32.
 
 This page holds the interface. `training` turns samples into problems, `smo` solves one (on one page), `multiclass`
-all of them, `decision` evaluates, `certificates` proves the answer, `storage` saves it.
+all of them, `decision` evaluates, `certificates` proves the answer, `storage` saves it. `cupy_solver` and
+`cupy_decision` take the places of `multiclass` and `decision` on a GPU.
 
 Source: Boser, Guyon and Vapnik 1992; Cortes and Vapnik 1995; Chang and Lin 2011, "LIBSVM", for conventions.
 """
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from classifiers.base import Classifier
-from classifiers.svm import storage
+from classifiers.base import Classifier, check_choice
+from classifiers.svm import cupy_decision, decision, storage
 from classifiers.svm.certificates import Certificates, certify, problem_names
-from classifiers.svm.decision import decision_scores, decision_values
 from classifiers.svm.multiclass import MulticlassSolution
-from classifiers.svm.training import TrainingSet, prepare, solve
+from classifiers.svm.training import BACKENDS, TrainingSet, prepare, solve
 
 __all__ = ["SVC"]
 
@@ -67,7 +66,7 @@ class SVC(Classifier):
     tol : float
         The iteration stops once no KKT condition is violated by more.
     cache_size : float
-        Memory for kernel values in MB.
+        Memory for kernel values in MB; with "cupy" they take what is free on the device.
     class_weight : dict, "balanced" or None
         Factor of C for each class.
     max_iter : int
@@ -86,6 +85,9 @@ class SVC(Classifier):
         a Gram matrix larger than `cache_size`, two groups of problems share it, and more than 2 is of no use.
     verbose : bool
         Show progress.
+    backend : {"numba", "cupy"}
+        Where `fit` and predictions compute: on the processor, or on an NVIDIA GPU through CuPy, where `n_jobs` and
+        `shrinking` are without effect. Arrays that go in and come out are NumPy's either way.
 
     Attributes
     ----------
@@ -119,7 +121,7 @@ class SVC(Classifier):
                  strategy: str = "ovo", tol: float = 1e-3, cache_size: float = 200, class_weight: Any = None,
                  max_iter: int = 10_000_000, break_ties: bool = True, shrinking: bool = True,
                  decision_function_shape: str = "ovr", random_state: Any = None, n_jobs: int | None = None,
-                 verbose: bool = False) -> None:
+                 verbose: bool = False, backend: str = "numba") -> None:
         self.C = C
         self.kernel = kernel
         self.degree = degree
@@ -136,6 +138,7 @@ class SVC(Classifier):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.backend = backend
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SVC:
         """Solve all binary problems.
@@ -158,6 +161,8 @@ class SVC(Classifier):
         ------
         ValueError
             Input or a parameter makes no sense.
+        ImportError
+            ``backend="cupy"`` without CuPy or a device.
         """
         with self.fitting():
             data = prepare(self, X, y, sample_weight)
@@ -251,21 +256,22 @@ class SVC(Classifier):
             return self.decisions(X)[:, 0]
         if self._problems_ == "ovr" or self.decision_function_shape == "ovo":
             return self.decisions(X)
-        return self._evaluate(decision_scores, X)
+        return self._evaluate("decision_scores", X)
 
     def decisions(self, X: np.ndarray) -> np.ndarray:
         """Return the decision on each sample in each binary problem, (n, n_problems); X has been checked before."""
-        return self._evaluate(decision_values, X, self._problems_)
+        return self._evaluate("decision_values", X, self._problems_)
 
-    def _evaluate(self, function: Callable[..., np.ndarray], X: np.ndarray, *how: str) -> np.ndarray:
-        n = len(X)
+    def _evaluate(self, function: str, X: np.ndarray, *how: str) -> np.ndarray:
+        check_choice(f"{type(self).__name__}: backend", self.backend, BACKENDS)     # it may have been set after the fit
+        page, n = cupy_decision if self.backend == "cupy" else decision, len(X)
         if n == 1:      # BLAS multiplies a single row by another routine, and would round it differently
             X = np.repeat(X, 2, axis=0)
         if self._kernel_.name == "precomputed":
             X = X[:, self.support_]
         edges = np.concatenate([[0], np.cumsum(self.n_support_)])
-        return function(self._kernel_, self.support_vectors_, self.dual_coef_, edges, self.intercept_, X, *how,
-                        n_jobs=self.n_jobs)[:n]
+        return getattr(page, function)(self._kernel_, self.support_vectors_, self.dual_coef_, edges, self.intercept_, X,
+                                       *how, n_jobs=self.n_jobs)[:n]
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the label of each sample, (n,).
@@ -281,7 +287,7 @@ class SVC(Classifier):
             return self.classes_[(self.decisions(X)[:, 0] >= 0).astype(np.intp)]    # 0: classes_[1], as in LIBSVM
         if self._problems_ == "ovr":
             return self.classes_[self.decisions(X).argmax(axis=1)]
-        scores = self._evaluate(decision_scores, X)
+        scores = self._evaluate("decision_scores", X)
         if not self.break_ties:
             scores = np.rint(scores)            # the votes alone; argmax takes the first of equal ones
         return self.classes_[scores.argmax(axis=1)]

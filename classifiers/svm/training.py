@@ -24,14 +24,16 @@ from classifiers.base import (
     effective_jobs,
     sklearn_twin,
 )
+from classifiers.svm import cupy_solver, multiclass
 from classifiers.svm.certificates import problem_names
 from classifiers.svm.gram import Gram
 from classifiers.svm.kernels import Kernel, resolve_gamma
-from classifiers.svm.multiclass import MulticlassSolution, fit_problems
+from classifiers.svm.multiclass import MulticlassSolution
 
-__all__ = ["KERNELS", "TrainingSet", "check_parameters", "prepare", "solve"]
+__all__ = ["BACKENDS", "KERNELS", "TrainingSet", "check_parameters", "prepare", "solve"]
 
 KERNELS = ("linear", "poly", "rbf", "sigmoid", "precomputed")
+BACKENDS = ("numba", "cupy")
 _NAMED = 3      # how many problems a warning names
 
 
@@ -84,6 +86,7 @@ def check_parameters(svc: Any) -> None:
     check_interval(f"{name}: tol", svc.tol, 0, exclude_low=True)
     check_interval(f"{name}: cache_size", svc.cache_size, 0, exclude_low=True)
     check_interval(f"{name}: max_iter", svc.max_iter, -1, integer=True)
+    check_choice(f"{name}: backend", svc.backend, BACKENDS)
     if svc.max_iter == 0:
         raise ValueError(f"{name}: max_iter=0, expected a number of iterations, or -1 for no limit")
     effective_jobs(svc.n_jobs)
@@ -147,8 +150,9 @@ def solve(svc: Any, data: TrainingSet, beta: Any = None) -> MulticlassSolution:
         are named with what is left of their KKT violation.
     """
     limit = svc.max_iter if svc.max_iter > 0 else sys.maxsize
-    found = fit_problems(data.gram, data.starts, svc.C * data.weight, data.strategy, svc.tol, limit, svc.n_jobs,
-                         beta=beta, verbose=int(svc.verbose), shrinking=bool(svc.shrinking))
+    solver = cupy_solver if svc.backend == "cupy" else multiclass
+    found = solver.fit_problems(data.gram, data.starts, svc.C * data.weight, data.strategy, svc.tol, limit, svc.n_jobs,
+                                beta=beta, verbose=int(svc.verbose), shrinking=bool(svc.shrinking))
     left = np.flatnonzero(found.violation > svc.tol)
     if len(left):
         names = problem_names(svc.classes_, data.strategy)

@@ -230,6 +230,6 @@ def _contiguous(array: Any) -> Any:
 
 def _batches(N: int, per_image: int) -> Iterator[slice]:
     """Yield ranges of images small enough for 32-bit positions: in practice one, of all images."""
-    size = max(1, min(N, (LIMIT - 1) // per_image))
+    size = max(1, min(N, 65_535, (LIMIT - 1) // per_image))  # 65,535: the largest grid along z, one for each image
     for start in range(0, N, size):
         yield slice(start, start + size)

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from threadpoolctl import get_cached_controller
-
 _lock = threading.RLock()
 
 
@@ -43,4 +41,6 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     >>> with one_blas_thread():
     ...     pass  # kernels with prange, and matrix products between them
     """
+    from threadpoolctl import get_cached_controller  # here: the other backends do without
+
     return get_cached_controller().limit(limits=1, user_api="blas")
