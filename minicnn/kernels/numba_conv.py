@@ -42,6 +42,7 @@ from minicnn.ops.conv import ConvCache
 from minicnn.ops.im2col import output_size
 
 PARTS = 8  # partial sums of dw over the images of a batch, whatever the number of threads
+PAGE, LINE = 4096, 16  # bytes after which places in L1 repeat; numbers that move the next filter to another place
 
 
 _tile1, _tile2, _tile3 = (make_tile(NV, False) for NV in (1, 2, 3))
@@ -185,6 +186,11 @@ def pack_weights(w: np.ndarray, pieces: int = 1) -> np.ndarray:
     With maxout the filters are ordered by piece, then by output channel, so that a piece is contiguous.
     """
     F, C, KH, KW = w.shape
+    if w[0].nbytes % PAGE == 0:
+        # Filters that lie a multiple of 4 KiB apart have the same places in L1: read side by side, they evict each other.
+        apart = np.empty((F, w[0].size + LINE), w.dtype)
+        apart[:, :-LINE] = w.reshape(F, -1)
+        w = apart[:, :-LINE].reshape(w.shape)
     packed = np.zeros((KH, KW * C, round_up(F, lanes_of(w.dtype))), w.dtype)
     by_piece = w.reshape(F // pieces, pieces, C, KH, KW).transpose(3, 4, 2, 1, 0)  # (KH, KW, C, pieces, F/pieces)
     packed[:, :, :F] = by_piece.reshape(KH, KW * C, F)

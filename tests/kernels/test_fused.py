@@ -196,6 +196,14 @@ def test_several_python_threads_may_call_at_once():
     assert not failures
 
 
+def test_filters_a_page_apart_are_packed_as_all_are():
+    """They are copied first, to lie otherwise: with the same result."""
+    w = np.random.default_rng(0).random((6, 16, 8, 8), dtype=np.float32)  # 4,096 bytes each
+    packed = numba_conv.pack_weights(w, pieces=2)
+    np.testing.assert_array_equal(packed[3, 5 * 16 + 7, :6], w[[0, 2, 4, 1, 3, 5], 7, 3, 5])
+    assert packed[:, :, :6].sum() == pytest.approx(w.sum())
+
+
 def test_weights_are_packed_by_piece_and_padded_to_registers():
     w = np.arange(4 * 2 * 1 * 1, dtype=np.float32).reshape(4, 2, 1, 1)
     packed = numba_conv.pack_weights(w, pieces=2)
