@@ -56,7 +56,7 @@ def report(folder: Path) -> str:
     records = [json.loads(file.read_text()) for file in files if file.exists()]
     if not records:
         raise FileNotFoundError(f"no results in {folder}: run python -m benchmarks all")
-    lines = ["# Benchmarks", "", "Written by `python -m benchmarks all`; how to read it: `docs/performance.md`. "
+    lines = ["# Benchmarks", "", "Written by `python -m benchmarks report`; how to read it: `docs/performance.md`. "
              "Where there is a range, the number before it is the median."]
     for record in records:
         smoke = " --quick`, a smoke run, whose numbers mean nothing" if record["quick"] else "`"

@@ -187,7 +187,7 @@ def pack_weights(w: np.ndarray, pieces: int = 1) -> np.ndarray:
     """
     F, C, KH, KW = w.shape
     if w[0].nbytes % PAGE == 0:
-        # Filters that lie a multiple of 4 KiB apart have the same places in L1: read side by side, they evict each other.
+        # Filters a multiple of 4 KiB apart have the same places in L1: read side by side, they evict each other.
         apart = np.empty((F, w[0].size + LINE), w.dtype)
         apart[:, :-LINE] = w.reshape(F, -1)
         w = apart[:, :-LINE].reshape(w.shape)
