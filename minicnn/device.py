@@ -32,8 +32,8 @@ import numpy as np
 from minicnn.kernels import cupy_softmax
 from minicnn.kernels.cuda_source import blocks, kernel, real
 from minicnn.kernels.cupy_dropout import Stream
-from minicnn.kernels.cupy_optim import Update
-from minicnn.layers import Dropout, Flatten, Linear, ReLU
+from minicnn.kernels.cupy_optim import Rows
+from minicnn.layers import Dropout, Flatten, Linear, Parameter, ReLU
 from minicnn.network import Network
 from minicnn.optim import SGD, MaxNorm
 
@@ -159,6 +159,42 @@ class DeviceTraining:
         for constraint in self.others:
             constraint.apply()
         kernel("batch.cu", "next_step", real=real(x.dtype))((1,), (1,), (self.step,))
+
+
+class Update:
+    """The update of a training step, of all parameters in one launch.
+
+    It moves weights, gradients and velocities into one array each; the parameters' are views of those from then on.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+        With CuPy arrays.
+    velocities : list of arrays
+        As `minicnn.optim.SGD` keeps them.
+    limits : sequence of float
+        Largest norm of a row of each parameter; 0 for none.
+    nesterov, weight_decay
+        As in `minicnn.optim.SGD`.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter], velocities: list[Any], limits: Sequence[float],
+                 nesterov: bool, weight_decay: float):
+        import cupy
+
+        self.rows = Rows([p.value.shape for p in parameters], limits, parameters[0].value.dtype)
+        self.flat = [cupy.concatenate([a.reshape(-1) for a in arrays]) for arrays in
+                     ([p.value for p in parameters], [p.grad for p in parameters], velocities)]
+        self.nesterov, self.weight_decay = nesterov, weight_decay
+        end = 0
+        for k, p in enumerate(parameters):
+            begin, end = end, end + p.value.size
+            p.value, p.grad, velocities[k] = (a[begin:end].reshape(p.value.shape) for a in self.flat)
+
+    def __call__(self, rates: Any, step: Any) -> None:
+        """Update with the rates of this step; both are arrays on the device."""
+        w, g, v = self.flat
+        self.rows.update(w, g, v, rates, step, self.nesterov, self.weight_decay)
 
 
 class _Staging:

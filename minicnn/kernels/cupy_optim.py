@@ -1,7 +1,7 @@
 """`minicnn.optim` on the GPU: an update and the max-norm constraint, a block for each row of weights.
 
-`Update` does it for all parameters of a network in one launch; `sgd_update` and `limit_norms` replace the operations of
-the page, for one array.
+`Rows` does it for all parameters of a network in one launch (`minicnn.device` uses it); `sgd_update` and `limit_norms`
+replace the operations of the page, for one array.
 """
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from minicnn.kernels.cuda_source import kernel, real
-from minicnn.layers import Parameter
 
 THREADS = 128
 ROW = 4096  # numbers of a parameter without a limit that make a row
@@ -50,42 +49,6 @@ class Rows:
         run = kernel("update.cu", "update", real=real(w.dtype), THREADS=THREADS)
         run((len(self.lengths),), (THREADS,), (w, g, v, self.starts, self.lengths, self.limits, rates, step,
                                                np.int32(nesterov), w.dtype.type(weight_decay)))
-
-
-class Update:
-    """The update of a training step, of all parameters in one launch.
-
-    It moves weights, gradients and velocities into one array each; the parameters' are views of those from then on.
-
-    Parameters
-    ----------
-    parameters : sequence of Parameter
-        With CuPy arrays.
-    velocities : list of arrays
-        As `minicnn.optim.SGD` keeps them.
-    limits : sequence of float
-        Largest norm of a row of each parameter; 0 for none.
-    nesterov, weight_decay
-        As in `minicnn.optim.SGD`.
-    """
-
-    def __init__(self, parameters: Sequence[Parameter], velocities: list[Any], limits: Sequence[float],
-                 nesterov: bool, weight_decay: float):
-        import cupy
-
-        self.rows = Rows([p.value.shape for p in parameters], limits, parameters[0].value.dtype)
-        self.flat = [cupy.concatenate([a.reshape(-1) for a in arrays]) for arrays in
-                     ([p.value for p in parameters], [p.grad for p in parameters], velocities)]
-        self.nesterov, self.weight_decay = nesterov, weight_decay
-        end = 0
-        for k, p in enumerate(parameters):
-            begin, end = end, end + p.value.size
-            p.value, p.grad, velocities[k] = (a[begin:end].reshape(p.value.shape) for a in self.flat)
-
-    def __call__(self, rates: Any, step: Any) -> None:
-        """Update with the rates of this step; both are arrays on the device."""
-        w, g, v = self.flat
-        self.rows.update(w, g, v, rates, step, self.nesterov, self.weight_decay)
 
 
 def sgd_update(value: Any, grad: Any, velocity: Any, lr: float, momentum: float = 0.0, nesterov: bool = False,

@@ -34,7 +34,7 @@ def test_a_smoke_run_of_the_ladder_leaves_results_picture_and_page(tmp_path, mon
 def test_the_list_names_every_benchmark_and_measures_nothing(monkeypatch, capsys):
     monkeypatch.setattr(cli.machine, "ceilings", lambda options: pytest.fail("it measured"))
     cli.main(["list"])
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(cli.NAMES)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [*cli.NAMES, cli.GPU]
 
 
 def test_all_is_every_benchmark_and_then_the_page():

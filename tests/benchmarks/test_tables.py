@@ -77,7 +77,7 @@ def test_the_peer_is_the_fastest_configuration_and_takes_turns_with_ours(monkeyp
 
     monkeypatch.setattr(training, "run_child", run_child)
     row = training.compare("cnn1", "inference", 2, Options(rounds=2))
-    assert runs[4:] == [("minicnn", 128, ""), ("torch", 32, "channels_last")] * 2
+    assert runs[8:] == [("minicnn", 128, ""), ("torch", 32, "channels_last")] * 2  # after two tries of each of four
     assert (row["minicnn"], row["torch"]) == ([18.0, 18.0], [9.0, 9.0])
     assert (row["batch"], row["layout"]) == (32, "channels_last")
     assert row["flops"] == flops.per_image(models.cnn1())[0]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minicnn import ops, use_backend
-from minicnn.kernels import cupy_dropout, cupy_optim
+from minicnn import device, ops, use_backend
+from minicnn.kernels import cupy_dropout
 from minicnn.layers import Parameter
 from minicnn.optim import limit_norms, sgd_update
 
@@ -192,15 +192,15 @@ def test_every_step_and_every_layer_draws_other_numbers_of_one_key(cupy):
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_one_update(cupy, nesterov, dtype):
     w, g, v = (numbers(k, 4, 300) for k in range(3))
-    device = [cupy.asarray(a.astype(dtype)) for a in (w, g, v)]
+    arrays = [cupy.asarray(a.astype(dtype)) for a in (w, g, v)]
     with use_backend("numpy"):
         sgd_update(w, g, v, 0.1, 0.9, nesterov, 0.01)
         limit_norms(w, 10.0)
     with use_backend("cupy"):
-        sgd_update(*device, 0.1, 0.9, nesterov, 0.01)
-        limit_norms(device[0], 10.0)
-    close(device[0], w, dtype)
-    close(device[2], v, dtype)
+        sgd_update(*arrays, 0.1, 0.9, nesterov, 0.01)
+        limit_norms(arrays[0], 10.0)
+    close(arrays[0], w, dtype)
+    close(arrays[2], v, dtype)
 
 
 def test_one_launch_updates_all_parameters_with_the_rates_of_its_step(cupy):
@@ -209,7 +209,7 @@ def test_one_launch_updates_all_parameters_with_the_rates_of_its_step(cupy):
     w, g, v = ([numbers(10 * k + j, *shape) for j, shape in enumerate(shapes)] for k in range(3))
     parameters = [Parameter(str(k), cupy.asarray(a)) for k, a in enumerate(w)]
     velocities = [cupy.asarray(a) for a in v]
-    update = cupy_optim.Update(parameters, velocities, limits, False, 0.0)
+    update = device.Update(parameters, velocities, limits, False, 0.0)
     for parameter, gradient in zip(parameters, g):
         parameter.grad[...] = cupy.asarray(gradient)
     before = cupy.launches if hasattr(cupy, "launches") else None

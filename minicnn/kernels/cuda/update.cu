@@ -9,52 +9,12 @@
 // limits[r] is its largest norm, 0 for none. The rates of step s of the epoch are rates[s] = (lr, momentum): in device
 // memory, as is the number of the step, so that a captured graph can be replayed.
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-update(real* __restrict__ weights, const real* __restrict__ gradients, real* __restrict__ velocities,
-       const long long* __restrict__ starts, const int* __restrict__ lengths, const real* __restrict__ limits,
-       const real* __restrict__ rates, const long long* __restrict__ step, int nesterov, real weight_decay)
-{
-    __shared__ real squares[THREADS];
-    const int t = threadIdx.x, row = blockIdx.x, length = lengths[row];
-    real *w = weights + starts[row], *v = velocities + starts[row];
-    const real* g = gradients + starts[row];
-    const real lr = rates[step[0] * 2], momentum = rates[step[0] * 2 + 1], limit = limits[row];
-
-    real sum = 0;
-    for (int i = t; i < length; i += THREADS) {
-        const real gi = g[i] + weight_decay * w[i];
-        const real vi = v[i] * momentum + gi;
-        v[i] = vi;
-        w[i] -= lr * (nesterov ? gi + momentum * vi : vi);
-        sum += w[i] * w[i];
-    }
-    if (limit == 0)
-        return;                       // of the whole block: no thread waits
-    squares[t] = sum;
-    __syncthreads();
-    for (int half = THREADS / 2; half > 0; half /= 2) {
-        if (t < half)
-            squares[t] += squares[t + half];
-        __syncthreads();
-    }
-    if (squares[0] > limit * limit) {
-        const real scale = limit / sqrt(squares[0]);
-        for (int i = t; i < length; i += THREADS)
-            w[i] *= scale;
-    }
-}
-
-// The constraint alone, for rows of equal length that follow each other.
-extern "C" __global__ void __launch_bounds__(THREADS)
-limit_norms(real* __restrict__ w, int length, real limit)
+// Scale a row down to the limit where it is longer; `mine` is this thread's share of the sum of its squares.
+static __device__ void shrink(real* row, int length, real limit, real mine)
 {
     __shared__ real squares[THREADS];
     const int t = threadIdx.x;
-    real* row = w + (long long)blockIdx.x * length;
-    real sum = 0;
-    for (int i = t; i < length; i += THREADS)
-        sum += row[i] * row[i];
-    squares[t] = sum;
+    squares[t] = mine;
     __syncthreads();
     for (int half = THREADS / 2; half > 0; half /= 2) {
         if (t < half)
@@ -66,4 +26,37 @@ limit_norms(real* __restrict__ w, int length, real limit)
         for (int i = t; i < length; i += THREADS)
             row[i] *= scale;
     }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+update(real* __restrict__ weights, const real* __restrict__ gradients, real* __restrict__ velocities,
+       const long long* __restrict__ starts, const int* __restrict__ lengths, const real* __restrict__ limits,
+       const real* __restrict__ rates, const long long* __restrict__ step, int nesterov, real weight_decay)
+{
+    const int row = blockIdx.x, length = lengths[row];
+    real *w = weights + starts[row], *v = velocities + starts[row];
+    const real* g = gradients + starts[row];
+    const real lr = rates[step[0] * 2], momentum = rates[step[0] * 2 + 1];
+
+    real sum = 0;
+    for (int i = threadIdx.x; i < length; i += THREADS) {
+        const real gi = g[i] + weight_decay * w[i];
+        const real vi = v[i] * momentum + gi;
+        v[i] = vi;
+        w[i] -= lr * (nesterov ? gi + momentum * vi : vi);
+        sum += w[i] * w[i];
+    }
+    if (limits[row] != 0)                   // the same for the whole block: no thread waits alone
+        shrink(w, length, limits[row], sum);
+}
+
+// The constraint alone, for rows of equal length that follow each other.
+extern "C" __global__ void __launch_bounds__(THREADS)
+limit_norms(real* __restrict__ w, int length, real limit)
+{
+    real* row = w + (long long)blockIdx.x * length;
+    real sum = 0;
+    for (int i = threadIdx.x; i < length; i += THREADS)
+        sum += row[i] * row[i];
+    shrink(row, length, limit, sum);
 }
