@@ -87,9 +87,7 @@ class DeviceTraining:
                              optimizer.nesterov, optimizer.weight_decay)
         self.stream = cupy.cuda.Stream()     # waits for what came before on the default stream
         self.pool = cupy.cuda.MemoryPool()
-        self.captures = graph and not self.others and all(
-            getattr(layer, "captured", False) or isinstance(layer, (Dropout, Flatten, Linear, ReLU))
-            for stage in net.plan() for layer in stage)
+        self.captures = graph and not self.others
         self.graph: Any = None
         self.warm = False
 
@@ -128,10 +126,13 @@ class DeviceTraining:
             self._launch(len(batch))
             return
         if self.graph is None and self.captures and self.warm:
-            with self._own_memory():
-                self.stream.begin_capture()
-                self._launch(self.batch)
-                self.graph = self.stream.end_capture()
+            self.captures = all(getattr(layer, "captured", False) or isinstance(layer, (Dropout, Flatten, Linear, ReLU))
+                                for stage in self.net.plan() for layer in stage)    # each has run once, and knows
+            if self.captures:
+                with self._own_memory():
+                    self.stream.begin_capture()
+                    self._launch(self.batch)
+                    self.graph = self.stream.end_capture()
         if self.graph is not None:
             self.graph.launch(self.stream)
             return

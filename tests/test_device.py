@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from minicnn import Network, deconvnet, device, use_backend
+from minicnn.kernels import cupy_fused
 from minicnn.layers import Conv2d, Dropout, Flatten, Linear, Maxout, MaxPool2d, ReLU
 from minicnn.optim import SGD, MaxNorm, schedules
 from minicnn.training import DivergedError, fit
@@ -77,6 +78,26 @@ def test_a_graph_takes_the_same_steps_as_launch_by_launch(cupy):
             assert (run.graph is not None) == graph
         results.append((losses, [a.tobytes() for a in weights(net)]))
     assert results[0] == results[1]
+
+
+def test_a_layer_too_large_for_the_kernels_trains_without_a_graph(cupy, monkeypatch):
+    """What it does instead asks the device for results, which a capture does not survive."""
+    results = []
+    for shared in (cupy_fused.SHARED, 100):
+        monkeypatch.setattr(cupy_fused, "SHARED", shared)
+        for plan in (cupy_fused._forward_plan, cupy_fused._input_gradient_plan, cupy_fused._weight_gradient_plan):
+            plan.cache_clear()
+        with use_backend("cupy"):
+            net = small()
+            run = trainer(net)
+            losses = [run.epoch(np.arange(N)) for _ in range(2)]
+            assert (run.graph is None) == (shared == 100)
+        results.append((losses, weights(net)))
+    for plan in (cupy_fused._forward_plan, cupy_fused._input_gradient_plan, cupy_fused._weight_gradient_plan):
+        plan.cache_clear()
+    for fused, unfused in zip(results[0][1], results[1][1]):
+        np.testing.assert_allclose(fused, unfused, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
 
 
 def test_few_launches_a_step(cupy):
