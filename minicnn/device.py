@@ -23,6 +23,7 @@ other one.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -80,7 +81,10 @@ class DeviceTraining:
         self.key = cupy.zeros(2, np.uint64)
         self.dropouts = [layer for stage in net.stages for layer in stage if isinstance(layer, Dropout)]
 
-        limits = {id(p): c.limit for c in constraints if isinstance(c, MaxNorm) for p in c.parameters}
+        limits: dict[int, float] = {}       # of a parameter that is constrained twice, the tighter one
+        for constraint in constraints:
+            if isinstance(constraint, MaxNorm):
+                limits |= {id(p): min(constraint.limit, limits.get(id(p), math.inf)) for p in constraint.parameters}
         self.others = [c for c in constraints if not isinstance(c, MaxNorm)]
         parameters = optimizer.parameters
         self.update = Update(parameters, optimizer.velocities, [limits.get(id(p), 0.0) for p in parameters],

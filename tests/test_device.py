@@ -80,6 +80,15 @@ def test_a_graph_takes_the_same_steps_as_launch_by_launch(cupy):
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("norms", [(2.0, 0.3), (0.3, 2.0)])
+def test_of_two_norms_the_tighter_one_holds(cupy, norms):
+    with use_backend("cupy"):
+        net = small()
+        trainer(net, constraints=[MaxNorm(net.parameters(), norm) for norm in norms]).epoch(np.arange(N))
+    longest = max(np.linalg.norm(w.reshape(len(w), -1), axis=1).max() for w in weights(net) if w.ndim > 1)
+    assert longest == pytest.approx(0.3, rel=1e-5)
+
+
 def test_a_layer_too_large_for_the_kernels_trains_without_a_graph(cupy, monkeypatch):
     """What it does instead asks the device for results, which a capture does not survive."""
     results = []
