@@ -65,7 +65,7 @@ class DeviceTraining:
         import cupy
 
         self.net, self.optimizer = net, optimizer
-        self.images, self.labels, self.batch = images, labels, min(batch_size, len(images))
+        self.batch = min(batch_size, len(images))
         steps = -(-len(images) // self.batch)
         dtype = net.dtype
         self.resident = images.nbytes <= SHARE * cupy.cuda.runtime.memGetInfo()[0]

@@ -25,19 +25,6 @@ class Stream(NamedTuple):
     number: int     # and in every layer
 
 
-def _drop(x: Any, drop_prob: float, scale: float, stream: Stream) -> tuple[Any, DropoutCache]:
-    import cupy
-
-    y, factor = cupy.empty(x.shape, x.dtype), cupy.empty(x.shape, x.dtype)
-    if x.size:
-        number = x.dtype.type
-        run = kernel("dropout.cu", "dropout", real=real(x.dtype))
-        run(blocks(-(-x.size // 8), THREADS), (THREADS,),
-            (cupy.ascontiguousarray(x), y, factor, np.int64(x.size), number(drop_prob), number(scale), stream.key,
-             stream.step, np.int64(stream.number)))
-    return y, DropoutCache(factor)
-
-
 def dropout(x: Any, drop_prob: float, rng: np.random.Generator, training: bool = True,
             scale: float | None = None) -> tuple[Any, DropoutCache]:
     """Drop elements; same contract as `minicnn.ops.dropout`, whose validation has run, but for the numbers drawn."""
@@ -46,10 +33,19 @@ def dropout(x: Any, drop_prob: float, rng: np.random.Generator, training: bool =
     if not training:
         return x, DropoutCache(None)
     key = cupy.asarray(rng.integers(0, 2**64, 2, dtype=np.uint64))
-    assert scale is not None  # the page has put in the usual one
-    return _drop(x, drop_prob, scale, Stream(key, cupy.zeros(1, np.int64), 0))
+    return dropout_of_stream(x, drop_prob, Stream(key, cupy.zeros(1, np.int64), 0), scale)
 
 
 def dropout_of_stream(x: Any, drop_prob: float, stream: Stream, scale: float | None) -> tuple[Any, DropoutCache]:
-    """Do the same with the numbers of a stream: nothing is drawn on the host."""
-    return _drop(x, drop_prob, 1 / (1 - drop_prob) if scale is None else scale, stream)
+    """Drop elements by the numbers of a stream: nothing is drawn on the host. `scale` as on the page."""
+    import cupy
+
+    scale = 1 / (1 - drop_prob) if scale is None else scale
+    y, factor = cupy.empty(x.shape, x.dtype), cupy.empty(x.shape, x.dtype)
+    if x.size:
+        number = x.dtype.type
+        run = kernel("dropout.cu", "dropout", real=real(x.dtype))
+        run(blocks(-(-x.size // 8), THREADS), (THREADS,),
+            (cupy.ascontiguousarray(x), y, factor, np.int64(x.size), number(drop_prob), number(scale), stream.key,
+             stream.step, np.int64(stream.number)))
+    return y, DropoutCache(factor)

@@ -11,7 +11,7 @@ from minicnn.ops.im2col import window_counts
 THREADS = 256
 
 
-def _launch(name: str, source: Any, target: Any, maps: tuple[int, int, int], size: Any, stride: Any, pad: Any,
+def _launch(name: str, source: Any, target: Any, maps: tuple[int, int], size: Any, stride: Any, pad: Any,
             counts: tuple[int, int]) -> None:
     sizes = (np.int32(n) for n in (*maps, *size, *counts, *stride, *pad))
     run = kernel("im2col.cu", name, real=real(target.dtype))
@@ -25,7 +25,7 @@ def im2col(x: Any, size: Any, stride: Any = 1, pad: Any = 0) -> Any:
     N, C, H, W = x.shape
     OH, OW = window_counts("x", x.shape, size, stride, pad)
     cols = cupy.empty((N, C * size[0] * size[1], OH * OW), x.dtype)
-    _launch("im2col", cupy.ascontiguousarray(x), cols, (C, H, W), size, stride, pad, (OH, OW))
+    _launch("im2col", cupy.ascontiguousarray(x), cols, (H, W), size, stride, pad, (OH, OW))
     return cols
 
 
@@ -33,8 +33,8 @@ def col2im(cols: Any, x_shape: tuple[int, ...], size: Any, stride: Any = 1, pad:
     """Add columns back to their pixels; same contract as `minicnn.ops.col2im`, whose validation has run."""
     import cupy
 
-    _, C, H, W = x_shape
+    H, W = x_shape[2:]
     x = cupy.empty(x_shape, cols.dtype)
-    _launch("col2im", cupy.ascontiguousarray(cols), x, (C, H, W), size, stride, pad,
+    _launch("col2im", cupy.ascontiguousarray(cols), x, (H, W), size, stride, pad,
             window_counts("x", x_shape, size, stride, pad))
     return x

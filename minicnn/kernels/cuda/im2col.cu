@@ -4,7 +4,7 @@
 // im2col: one thread owns one entry of cols (N, C, KH, KW, OH, OW). col2im: one thread owns one pixel of x (N, C, H, W)
 // and gathers its own entries, in the order of (ky, kx), so no two threads ever add to the same place.
 
-extern "C" __global__ void im2col(const real* __restrict__ x, real* __restrict__ cols, long long entries, int C, int H,
+extern "C" __global__ void im2col(const real* __restrict__ x, real* __restrict__ cols, long long entries, int H,
                                   int W, int KH, int KW, int OH, int OW, int sy, int sx, int py, int px)
 {
     const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
@@ -18,7 +18,7 @@ extern "C" __global__ void im2col(const real* __restrict__ x, real* __restrict__
     cols[i] = inside ? x[(tap / KW / KH * H + iy) * W + ix] : real(0);
 }
 
-extern "C" __global__ void col2im(const real* __restrict__ cols, real* __restrict__ x, long long pixels, int C, int H,
+extern "C" __global__ void col2im(const real* __restrict__ cols, real* __restrict__ x, long long pixels, int H,
                                   int W, int KH, int KW, int OH, int OW, int sy, int sx, int py, int px)
 {
     const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;

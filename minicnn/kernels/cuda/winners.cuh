@@ -1,6 +1,5 @@
 // The gradient of a convolution's output, read off the winners of the pooling that followed it.
 
-#define DEAD 255
 #define FO (F / PIECES)
 
 // Return dz[n, f, oy, ox]: the sum of dy over the pooling windows that this value won. It is gathered: whoever needs
