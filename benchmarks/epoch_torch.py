@@ -28,7 +28,7 @@ def main(count: int, batch: int, layout: str, threads: int) -> None:
     images = torch.from_numpy(rng.random((count, 1, 28, 28), dtype=np.float32))
     labels = torch.from_numpy(rng.integers(0, 121, count))
     kind = torch.channels_last if layout == "channels_last" else torch.contiguous_format
-    model = network().to(memory_format=kind)  # type: ignore[call-overload]
+    model = network().to(memory_format=kind)
     sgd = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     for chosen in torch.randperm(count).split(batch):
         sgd.zero_grad()
