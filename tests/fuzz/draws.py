@@ -1,7 +1,7 @@
 """Random inputs by number: input 17 of a test is the same on every machine, and can be had alone.
 
-``MINICNN_FUZZ=5000 pytest tests/fuzz`` draws 5,000 inputs a test instead of the short run's; ``MINICNN_FUZZ=17:18`` draws
-number 17 alone.
+``MINICNN_FUZZ=5000 pytest tests/fuzz`` draws 5,000 inputs a test instead of the short run's; ``MINICNN_FUZZ=17:18``
+draws number 17 alone.
 """
 from __future__ import annotations
 
