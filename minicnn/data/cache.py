@@ -14,7 +14,6 @@ import json
 import os
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import numpy as np
 
 from ..npz import write_atomically
 
-_FORMAT = 1  # to be raised when decoding or resizing changes its results: old files are then left alone
+_FORMAT = 2  # to be raised when decoding or resizing changes its results: old files are then left alone
 
 
 def key(**parameters: Any) -> str:
@@ -70,12 +69,13 @@ def cached(folder: str | os.PathLike[str] | None, name: str,
     """
     if folder is None:
         return build()
+    folder = os.path.expanduser(folder)
     path = Path(folder) / f"{name}.npz"
     if path.exists():
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
                 return dict(stored)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # zipfile, zlib and NumPy raise many kinds on a damaged file
             warnings.warn(f"the cache file {path} is damaged ({error}): making it again", stacklevel=2)
     with _explained(folder):  # before `build`, which may take long
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -39,7 +40,8 @@ def load(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, *, part
     ----------
     path : path
         Folder with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte`` and the two ``t10k-`` files, each
-        plain or with ``.gz``.
+        plain or with ``.gz``. Dots and underscores count as dashes, capitals as small letters, and ``test-`` as
+        ``t10k-``, since mirrors and unpackers name these files in all these ways (``train-images.idx3-ubyte``).
     size : int or (int, int)
         Height and width: images are area-averaged to this size unless they have it (MNIST: 28).
     part : "train" or "test", optional
@@ -78,8 +80,7 @@ def load(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, *, part
         raise ValueError(f"{name} has no part {part!r}: expected {' or '.join(PARTS)}, or None for both")
     images, labels = [], []
     for prefix in [PARTS[part]] if part else PARTS.values():
-        pixels_file = _find(Path(path), f"{prefix}-images-idx3-ubyte")
-        labels_file = _find(Path(path), f"{prefix}-labels-idx1-ubyte")
+        pixels_file, labels_file = _find(Path(path), prefix, "images-idx3"), _find(Path(path), prefix, "labels-idx1")
         pixels, classes = read(pixels_file, ndim=3), read(labels_file, ndim=1)
         if len(pixels) != len(classes):
             raise ValueError(f"{labels_file} has {len(classes)} labels, but {pixels_file.name} has "
@@ -88,6 +89,8 @@ def load(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, *, part
             row = int(np.argmax(classes >= len(class_names)))
             raise ValueError(f"{labels_file}: label {row} (counted from 0) is {classes[row]}: expected 0 to "
                              f"{len(class_names) - 1}")
+        if 0 in pixels.shape:
+            raise ValueError(f"{pixels_file} holds {' x '.join(map(str, pixels.shape))} pixels: expected images")
         images.append(from_bytes(pixels[:, None], size))                        # (N, 1, H, W)
         labels.append(classes.astype(np.int64))
     source = {"path": str(path), "part": part, "size": list(images[0].shape[2:])}
@@ -140,10 +143,33 @@ def read(path: str | os.PathLike[str], ndim: int) -> np.ndarray:
     return np.frombuffer(body, dtype=np.uint8).reshape(shape)
 
 
-def _find(folder: Path, name: str) -> Path:
-    """Return the plain or gzipped file `name` in `folder`."""
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise FileNotFoundError(f"{folder} has neither {name} nor {name}.gz: expected the four IDX files in this "
-                            "folder; python -m minicnn data fetch mnist --to FOLDER downloads them")
+def _find(folder: Path, prefix: str, kind: str) -> Path:
+    """Return the file of images or labels in `folder`, under one of the names that mirrors and unpackers give it."""
+    wanted = f"{prefix}-{kind}-ubyte"
+    names = sorted(os.listdir(folder)) if folder.is_dir() else []
+    alike = [name for name in names if _plain_name(name) == wanted]
+    # Some unpackers make a folder of each file's name, with the file in it.
+    places = [folder / name for name in sorted(alike, key=lambda name: (name != wanted, name != f"{wanted}.gz", name))]
+    places += [place / name for place in places if place.is_dir() for name in sorted(os.listdir(place))
+               if _plain_name(name) == wanted]
+    for place in places:
+        if place.is_file():
+            return place
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} {'is no folder' if folder.exists() else 'does not exist'}: expected the "
+                                "folder that holds the four IDX files")
+    shown = ", ".join(map(repr, names[:8])) + " ..." * (len(names) > 8) if names else "nothing"
+    raise FileNotFoundError(f"{folder} has neither {wanted} nor {wanted}.gz: expected the four IDX files in this "
+                            f"folder, and found {shown}; python -m minicnn data fetch mnist --to FOLDER downloads them")
+
+
+def _plain_name(name: str) -> str:
+    """Return a file's name as it was published: lower case, dashes, not compressed.
+
+    Examples
+    --------
+    >>> _plain_name("Train_Images.idx3-ubyte.GZ"), _plain_name("test-labels-idx1-ubyte")
+    ('train-images-idx3-ubyte', 't10k-labels-idx1-ubyte')
+    """
+    plain = re.sub(r"[._ -]+", "-", name.lower().removesuffix(".gz"))
+    return f"t10k-{plain.removeprefix('test-')}" if plain.startswith("test-") else plain

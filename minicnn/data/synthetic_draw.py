@@ -28,7 +28,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from minicnn.plumbing.compiled import njit
 
 JOINTS = 10          # straight pieces of a limb
 MAX_LIMBS = 96       # of one specimen; jitter is drawn for all of them, grown or not
