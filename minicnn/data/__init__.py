@@ -13,16 +13,24 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
-
-import numpy as np
 
 from . import cifar, folder, idx, plankton
 from .dataset import Dataset
 from .resize import resize, resize_loops
-from .split import PLANKTON_COUNTS, apportion, load_split, save_split, scale_counts, split, stratified
+from .split import (
+    PLANKTON_COUNTS,
+    checked_counts,
+    default_counts,
+    load_split,
+    save_split,
+    scale_counts,
+    split,
+    stratified,
+)
 
-__all__ = ["Dataset", "load", "load_split", "load_splits", "resize", "resize_loops", "save_split",
+__all__ = ["PLANKTON_COUNTS", "Dataset", "load", "load_split", "load_splits", "resize", "resize_loops", "save_split",
            "scale_counts", "split"]
 
 SPECS = ("synthetic", "plankton:PATH", "folder:PATH", "mnist:PATH", "fashion-mnist:PATH", "cifar10:PATH",
@@ -67,6 +75,10 @@ def load(spec: str, size: int | tuple[int, int] = 28, part: str | None = None, s
     ((60, 1, 20, 20), 4)
     """
     kind, path = _parse(spec)
+    if not isinstance(part, str | None):
+        raise ValueError(f"part={part!r}: expected 'train' or 'test', or None for all images")
+    if not isinstance(cache_dir, str | os.PathLike | None):
+        raise ValueError(f"cache_dir={cache_dir!r}: expected the path of a folder, or None")
     if part is not None and kind in ("synthetic", "plankton"):
         raise ValueError(f"{kind} has no published part {part!r}: use load_splits, or load it and split")
     if kind == "synthetic":
@@ -101,7 +113,7 @@ def load_splits(spec: str, size: int | tuple[int, int] = 28, counts: Sequence[in
     counts : three integers, optional
         Images of each part instead of the default; the rest stays unused.
     seed : int
-        Seed of the split.
+        Seed of the split, 0 or more.
 
     Returns
     -------
@@ -111,7 +123,12 @@ def load_splits(spec: str, size: int | tuple[int, int] = 28, counts: Sequence[in
     Raises
     ------
     ValueError, OSError
-        See `load` and `split`.
+        See `load` and `split`; too few images for one in each part.
+
+    Warns
+    -----
+    UserWarning
+        A class without a training image, which has 1 or 2 images.
 
     Examples
     --------
@@ -119,31 +136,77 @@ def load_splits(spec: str, size: int | tuple[int, int] = 28, counts: Sequence[in
     >>> len(train), len(valid), len(test)
     (165, 10, 25)
     """
-    if counts is not None and len(counts) != 3:
-        raise ValueError(f"counts={tuple(counts)}: expected three, of training, validation and test images")
-    if not _has_parts(spec):
+    chosen = None if counts is None else checked_counts(counts, 3)
+    if not has_parts(spec):
         dataset = load(spec, size, skip_bad=skip_bad, cache_dir=cache_dir)
-        return split(dataset, scale_counts(len(dataset)) if counts is None else counts, seed)
+        parts = split(dataset, chosen or default_counts(len(dataset), 3, spec), seed)
+        return _warned_of_missing_classes(parts)
     known = load(spec, size, "train", skip_bad, cache_dir)
     test = load(spec, size, "test", skip_bad, cache_dir)
-    chosen = apportion(np.array(PLANKTON_COUNTS[:2]), len(known)).tolist() if counts is None else counts[:2]
-    train, valid = (known.subset(rows) for rows in stratified(known.labels, chosen, seed))
-    if counts is not None:
-        (rows,) = stratified(test.labels, counts[2:], seed)
-        test = test.subset(rows)
+    rows = stratified(known.labels, chosen[:2] if chosen else default_counts(len(known), 2, f"train of {spec}"), seed)
+    train, valid = (known.subset(part) for part in rows)
+    if chosen:
+        test = test.subset(stratified(test.labels, chosen[2:], seed)[0])
     for dataset in (train, valid, test):
         dataset.source["split"] = {"seed": seed, "counts": [len(train), len(valid), len(test)]}
-    return train, valid, test
+    return _warned_of_missing_classes((train, valid, test))
+
+
+def _warned_of_missing_classes(parts: tuple[Dataset, Dataset, Dataset]) -> tuple[Dataset, Dataset, Dataset]:
+    """Return `parts`; warn of classes without a training image, which no classifier can learn."""
+    train = parts[0]
+    missing = [name for name, count in zip(train.class_names, train.class_counts) if count == 0]
+    if missing:
+        warnings.warn(f"{train.name}: no training image of class {', '.join(map(repr, missing[:5]))}"
+                      f"{' and others' if len(missing) > 5 else ''} ({len(missing)} of {len(train.class_names)} "
+                      "classes, of fewer than 3 images each): add images, or leave the class out", stacklevel=3)
+    return parts
+
+
+def place(spec: str) -> str | None:
+    """Return the path in a spec, or None for images that we draw.
+
+    Raises
+    ------
+    ValueError
+        Unknown spec.
+
+    Examples
+    --------
+    >>> place("plankton:data/train.zip"), place("synthetic:n=60")
+    ('data/train.zip', None)
+    """
+    kind, path = _parse(spec)
+    return None if kind == "synthetic" else path
+
+
+def has_parts(spec: str) -> bool:
+    """Return whether the set comes with a published test part, which is then nobody's training images.
+
+    Raises
+    ------
+    ValueError, OSError
+        Unknown spec, files that are not what they should be.
+
+    Examples
+    --------
+    >>> has_parts("mnist:data/mnist"), has_parts("synthetic")
+    (True, False)
+    """
+    kind, path = _parse(spec)
+    if kind == "folder":
+        return bool(folder.published_parts(path))
+    return kind not in ("synthetic", "plankton")
 
 
 def _parse(spec: str) -> tuple[str, str]:
-    """Return the kind of set and what follows the first colon."""
-    kind, colon, path = spec.partition(":")
+    """Return the kind of set and what follows the first colon, a ``~`` in it replaced by the home folder."""
+    kind, colon, path = spec.partition(":") if isinstance(spec, str) else ("", "", "")
     kinds = [known.partition(":")[0] for known in SPECS]
     if kind not in kinds or (not path and (kind != "synthetic" or colon)):
         raise ValueError(f"unknown data spec {spec!r}: expected one of {', '.join(SPECS)} "
                          "(synthetic takes options: synthetic:n=5000,classes=20,seed=1)")
-    return kind, path
+    return kind, os.path.expanduser(path)
 
 
 def _synthetic_options(text: str) -> dict[str, int]:
@@ -155,11 +218,3 @@ def _synthetic_options(text: str) -> dict[str, int]:
             raise ValueError(f"synthetic option {option!r}: expected n=, classes= or seed= and a number")
         options[_SYNTHETIC_OPTIONS[key]] = int(value)
     return options
-
-
-def _has_parts(spec: str) -> bool:
-    """Tell whether the set has a published test part."""
-    kind, path = _parse(spec)
-    if kind == "folder":
-        return bool(folder.published_parts(path))
-    return kind not in ("synthetic", "plankton")

@@ -5,24 +5,25 @@ Binary version: records of fixed length, one after the other, pixels in the orde
     CIFAR-10    | label |      3072 pixel bytes      |
     CIFAR-100   | coarse | fine |  3072 pixel bytes  |       we use the fine labels
 
-Python version: the same in dictionaries that Python 2 pickled. A pickle is a program, and the ordinary loader
-runs whatever it says; `_Unpickler` knows three names and refuses all others. Prefer the binary version.
+Python version: the same in dictionaries that Python 2 pickled, or Python 3 pickled again. A pickle is a program, and
+the ordinary loader runs whatever it says; `minicnn.data.plain_pickle` builds plain data and refuses the rest. Prefer
+the binary version.
 
 Source: A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
 """
 from __future__ import annotations
 
-import io
+import lzma
 import os
-import pickle
 import tarfile
 import zlib
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from . import folder
+from . import archive as archives
+from . import folder, plain_pickle
 from .dataset import Dataset
 from .resize import from_bytes
 
@@ -125,33 +126,47 @@ def _find(path: Path, versions: tuple[_Version, ...]) -> tuple[Path, _Version] |
             raise FileNotFoundError(f"{path} is not one of {', '.join(known)}: expected a published archive "
                                     "under its published name, which tells its form")
         return None
-    for version in versions:
-        for place in (path, path / version.folder):
-            if (place / version.train[0]).is_file() and (place / version.names).is_file():
-                return place, version
+    places = [(place, version) for version in versions for place in (path, path / version.folder)]
+    counts = [_count(place, version) for place, version in places]
+    if max(counts):
+        return places[counts.index(max(counts))]
     for version in versions:
         if (path / version.archive).is_file():
             return path / version.archive, version
     return None
 
 
+def _count(place: Path, version: _Version) -> int:
+    """Return how many files of a published version are in folder `place`; those that lack are told when it is read."""
+    batches = sum((place / name).is_file() for name in version.train + version.test)
+    return batches + (place / version.names).is_file() if batches or place.name == version.folder else 0
+
+
 def _read_files(place: Path, wanted: set[str]) -> dict[str, bytes]:
     """Read the files named `wanted` from a folder or from a tar archive."""
     if place.is_dir():
+        there = sorted(os.listdir(place))
         found = {name: (place / name).read_bytes() for name in sorted(wanted) if (place / name).is_file()}
     else:
-        found = {}
+        there, found = [], {}
         try:
             with tarfile.open(place) as archive:
                 for member in archive:
                     name = member.name.rpartition("/")[2]
+                    there.append(name)
                     if name in wanted and member.isfile():
+                        if member.size > archives.MAX_FILE_BYTES:
+                            raise ValueError(f"{place}: member {name!r} declares {member.size} bytes: expected at most "
+                                             f"{archives.MAX_FILE_BYTES} (is it a decompression bomb?)")
                         found[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
-        except (tarfile.TarError, EOFError, zlib.error) as error:
+        except (tarfile.TarError, lzma.LZMAError, EOFError, zlib.error, RecursionError) as error:
             raise ValueError(f"{place}: damaged or cut short ({error}): download it again") from error
     missing = sorted(wanted - set(found))
     if missing:
-        raise FileNotFoundError(f"{place} lacks {', '.join(missing)}: download and unpack it again")
+        others = [name for name in there if name not in found][:8]
+        raise FileNotFoundError(f"{place} lacks {', '.join(missing)}"
+                                + (f" (there is {', '.join(map(repr, others))})" if others else "")
+                                + ": download and unpack it again, or give the files these names")
     return found
 
 
@@ -166,14 +181,17 @@ def _batch(place: Path, name: str, content: bytes, classes: int) -> tuple[np.nda
         records = np.frombuffer(content, dtype=np.uint8).reshape(-1, label_bytes + _PIXELS)
         pixels, labels = records[:, label_bytes:], records[:, label_bytes - 1].astype(np.int64)
     else:
-        batch = _unpickle(where, content)
-        key = b"labels" if classes == 10 else b"fine_labels"
-        if b"data" not in batch or key not in batch:
-            raise ValueError(f"{where} lacks the entry 'data' or {key.decode()!r}: is it of another set?")
-        pixels, labels = batch[b"data"], np.asarray(batch[key])
-        if labels.dtype.kind != "i" or np.shape(pixels) != (len(labels), _PIXELS):
-            raise ValueError(f"{where}: entry 'data' has shape {np.shape(pixels)} and there are "
-                             f"{labels.size} labels: expected {_PIXELS} bytes and an integer label each")
+        batch = plain_pickle.load(where, content)
+        key = "labels" if classes == 10 else "fine_labels"
+        if "data" not in batch or key not in batch:
+            raise ValueError(f"{where} lacks the entry 'data' or {key!r}: is it of another set?")
+        pixels, labels = batch["data"], plain_pickle.integers(where, key, batch[key])
+        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
+            kind = f"array of {pixels.dtype}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+            raise ValueError(f"{where}: entry 'data' is a {kind}: expected an array of uint8")
+        if pixels.shape != (len(labels), _PIXELS):
+            raise ValueError(f"{where}: entry 'data' has shape {pixels.shape} and there are {len(labels)} labels: "
+                             f"expected {_PIXELS} bytes for each label")
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if outside.size:
         raise ValueError(f"{where}: label {outside[0]} (counted from 0) is {labels[outside[0]]}: "
@@ -186,73 +204,8 @@ def _class_names(place: Path, name: str, content: bytes, classes: int) -> tuple[
     if name.endswith(".txt"):
         names = content.decode("ascii", errors="replace").split()
     else:
-        meta = _unpickle(f"{place}: {name}", content)
-        entries = meta.get(b"label_names" if classes == 10 else b"fine_label_names", [])
-        names = [bytes(entry).decode("ascii", errors="replace") for entry in entries]
+        key = "label_names" if classes == 10 else "fine_label_names"
+        names = plain_pickle.texts(f"{place}: {name}", key, plain_pickle.load(f"{place}: {name}", content).get(key, []))
     if len(names) != classes:
         raise ValueError(f"{place}: {name} holds {len(names)} class names: expected {classes}")
     return tuple(names)
-
-
-def _unpickle(where: str, content: bytes) -> dict[bytes, Any]:
-    """Read a dictionary of arrays, lists, numbers and byte strings; refuse everything else."""
-    try:
-        value = _Unpickler(io.BytesIO(content), encoding="bytes").load()
-        if not isinstance(value, dict):
-            raise ValueError(f"it holds a {type(value).__name__}, expected a dictionary")
-        return {key: entry.array() if isinstance(entry, _PickledArray) else entry
-                for key, entry in value.items()}
-    except Exception as error:  # the bytes of a damaged pickle are instructions, which can fail in any way
-        raise ValueError(f"{where}: not a pickle of CIFAR, or damaged: {error}") from error
-
-
-class _PickledArray:
-    """Stands for `numpy.ndarray` while unpickling.
-
-    NumPy's own class would let the file set strides, object pointers and the like before anyone has checked
-    them. This one only keeps what the file says; `array` then builds the one kind of array that CIFAR files
-    hold.
-    """
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.state = state
-
-    def array(self) -> np.ndarray:
-        """Return the array, of unsigned bytes."""
-        _, shape, dtype, fortran, content = self.state
-        if not isinstance(dtype, _PickledDtype) or dtype.code not in (b"u1", b"|u1"):
-            raise ValueError("it holds an array of another type than unsigned bytes")
-        return np.frombuffer(content, dtype=np.uint8).reshape(shape, order="F" if fortran else "C")
-
-
-class _PickledDtype:
-    """Stands for `numpy.dtype`."""
-
-    def __init__(self, code: bytes, *_: Any) -> None:
-        self.code = code
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        pass  # byte order and alignment, which single bytes do not have
-
-
-class _Reconstruct:
-    """Stands for ``numpy.core.multiarray._reconstruct``, which makes the array that is then filled."""
-
-    def __new__(cls, *_: Any) -> Any:
-        """Make the stand-in for an array."""
-        return _PickledArray()
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Keep a pickle from storing attributes on this class."""
-
-
-class _Unpickler(pickle.Unpickler):
-    _ADMITTED: ClassVar = {("numpy.core.multiarray", "_reconstruct"): _Reconstruct,
-                           ("numpy", "ndarray"): _PickledArray, ("numpy", "dtype"): _PickledDtype}
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self._ADMITTED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which image data do not need: "
-                                         "refused, nothing of it was run; do not trust this file") from None

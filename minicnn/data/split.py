@@ -26,6 +26,8 @@ PLANKTON_COUNTS = (25000, 1500, 3800)  # of 30,336; the paper leaves 36 images u
 _PLANKTON_IMAGES = 30336
 _FORMAT = "minicnn split 1"
 _NAMES = ("train", "valid", "test")
+_KINDS = {1: "one number of test", 2: "two numbers of training and validation",
+          3: "three numbers of training, validation and test"}
 
 Parts = tuple[Dataset, Dataset, Dataset]
 
@@ -61,9 +63,7 @@ def split(dataset: Dataset, counts: Sequence[int] = PLANKTON_COUNTS, seed: int =
     >>> train.class_counts.tolist(), valid.class_counts.tolist(), test.class_counts.tolist()
     ([42, 28], [6, 4], [12, 8])
     """
-    if len(counts) != 3:
-        raise ValueError(f"counts={tuple(counts)}: expected three, of training, validation and test images")
-    rows = stratified(dataset.labels, counts, seed)
+    rows = stratified(dataset.labels, checked_counts(counts, 3), seed)
     train, valid, test = (dataset.subset(part) for part in rows)
     for part in (train, valid, test):
         part.source["split"] = {"seed": seed, "counts": [int(count) for count in counts]}
@@ -98,12 +98,13 @@ def stratified(labels: np.ndarray, counts: Sequence[int], seed: int) -> list[np.
     >>> sorted([*first, *second]) == list(range(6))
     True
     """
-    counts = [int(count) for count in counts]
-    if min(counts) < 1:
-        raise ValueError(f"counts={tuple(counts)}: expected at least one image in each part")
+    counts = checked_counts(counts, len(counts))
     if sum(counts) > len(labels):
-        raise ValueError(f"counts={tuple(counts)} ask for {sum(counts)} images, but there are "
-                         f"{len(labels)}: ask for fewer, such as {scale_counts(len(labels))}")
+        fewer = scale_counts(len(labels))
+        raise ValueError(f"counts={tuple(counts)} ask for {sum(counts)} images, but there are {len(labels)}: ask for "
+                         f"fewer{f', such as {fewer}' if min(fewer) else ''}")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed={seed!r}: expected an integer of 0 or more")
     rng = np.random.default_rng(seed)
     members = [rng.permutation(np.flatnonzero(labels == k)) for k in range(int(labels.max()) + 1)]
     left = np.array([len(rows) for rows in members])
@@ -119,6 +120,55 @@ def stratified(labels: np.ndarray, counts: Sequence[int], seed: int) -> list[np.
         left = left - shares
         minimum = np.zeros_like(left)
     return parts
+
+
+def checked_counts(counts: Sequence[int], n_parts: int) -> list[int]:
+    """Return `counts` as a list of int; raise ValueError unless they are `n_parts` integers of at least 1.
+
+    Examples
+    --------
+    >>> checked_counts((70, 10, 20), 3)
+    [70, 10, 20]
+    """
+    given = list(counts) if isinstance(counts, Sequence | np.ndarray) and not isinstance(counts, str) else [counts]
+    if len(given) != n_parts:
+        raise ValueError(f"counts={counts!r}: expected {_KINDS[n_parts]} images")
+    if any(isinstance(count, bool) or not isinstance(count, int | np.integer) for count in given):
+        raise ValueError(f"counts={counts!r}: expected integers")
+    if min(given) < 1:
+        raise ValueError(f"counts={tuple(given)}: expected at least one image in each part")
+    return [int(count) for count in given]
+
+
+def default_counts(n_images: int, n_parts: int, what: str) -> list[int]:
+    """Return the images of the first `n_parts` parts, of `n_images`, in the proportions of the paper's plankton split.
+
+    Parameters
+    ----------
+    n_images : int
+        Images to divide.
+    n_parts : 2 or 3
+        2: training and validation images, which use all; 3: test images too.
+    what : str
+        What has these images, for the error.
+
+    Raises
+    ------
+    ValueError
+        Too few images for one in each part.
+
+    Examples
+    --------
+    >>> default_counts(1000, 3, "the set"), default_counts(1000, 2, "the set")
+    ([824, 50, 125], [943, 57])
+    """
+    counts = (list(scale_counts(n_images)) if n_parts == 3
+              else apportion(np.array(PLANKTON_COUNTS[:2]), n_images).tolist())
+    if min(counts) < 1:
+        raise ValueError(f"{what} has {n_images} images, too few to be split by default, into "
+                         f"{', '.join(map(str, counts))} as the {_KINDS[n_parts]} images: add images, or say how many "
+                         "of each to take (counts=, --counts)")
+    return counts
 
 
 def apportion(weights: np.ndarray, total: int, minimum: np.ndarray | None = None) -> np.ndarray:
@@ -227,9 +277,9 @@ def load_split(path: str | os.PathLike[str], dataset: Dataset) -> Parts:
         record = json.loads(Path(path).read_bytes())
         if record["format"] != _FORMAT:
             raise ValueError(f"format {record['format']!r}")
-        rows = [np.array(record[name]["indices"], dtype=np.int64) for name in _NAMES]
-        marks = [record[name]["labels"] for name in _NAMES]
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        rows = [_checked_rows(name, record[name]["indices"]) for name in _NAMES]
+        marks, of = [record[name]["labels"] for name in _NAMES], record["dataset"]
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} is not a split of this version ({error}): "
                          "expected a file written by save_split") from error
     if len(np.unique(np.concatenate(rows))) != sum(map(len, rows)):
@@ -237,13 +287,20 @@ def load_split(path: str | os.PathLike[str], dataset: Dataset) -> Parts:
     highest = int(max(part.max(initial=-1) for part in rows))
     if highest >= len(dataset):
         raise ValueError(f"{path} lists image {highest}, but {dataset.name!r} has {len(dataset)} images: it "
-                         f"is a split of {record['dataset']!r}, or of another version of it")
+                         f"is a split of {of!r}, or of another version of it")
     train, valid, test = (dataset.subset(part) for part in rows)
     for name, part, mark in zip(_NAMES, (train, valid, test), marks):
         if _fingerprint(part) != mark:
             raise ValueError(f"{path}: the labels of the {name} images are not those that were split: it is "
-                             f"a split of {record['dataset']!r}, or of another version of it")
+                             f"a split of {of!r}, or of another version of it")
     return train, valid, test
+
+
+def _checked_rows(name: str, indices: object) -> np.ndarray:
+    """Return the recorded rows of a part; raise ValueError unless they are a list of integers of 0 or more."""
+    if not isinstance(indices, list) or not all(type(row) is int and row >= 0 for row in indices):
+        raise ValueError(f"the {name} rows are no list of integers of 0 or more")
+    return np.array(indices, dtype=np.int64)
 
 
 def _fingerprint(part: Dataset) -> str:

@@ -95,9 +95,9 @@ def class_sizes(n_images: int = N_IMAGES, n_classes: int = MAX_CLASSES, seed: in
     >>> int(sizes.sum()), int(sizes.min()), int(np.median(sizes)), int(sizes.max())
     (30336, 11, 140, 2514)
     """
-    if not 1 <= n_classes <= n_images:
-        raise ValueError(f"n_images={n_images}, n_classes={n_classes}: expected at least one class, and at "
-                         "least one image of each")
+    if not 1 <= n_classes <= n_images < 2**31:
+        raise ValueError(f"n_images={n_images}, n_classes={n_classes}: expected at least one class, at "
+                         "least one image of each, and fewer than 2**31 images")
     share = np.exp(SIZE_SPREAD * ndtri((np.arange(n_classes) + 0.5) / n_classes))
     least = min(MIN_IMAGES, n_images // n_classes)
     edges = np.round(np.cumsum(share) / share.sum() * (n_images - least * n_classes)).astype(np.int64)
