@@ -23,9 +23,10 @@ import numba
 
 from benchmarks import machine
 from benchmarks.harness import Options
-from minicnn import models
+from minicnn import data, models
+from minicnn.arguments import positive
 
-NAMES = ("ladder", "training", "steady", "end_to_end", "forest", "svm")  # what `all` means
+NAMES = ("ladder", "training", "steady", "end_to_end", "forest", "svm", "shipped")  # what `all` means
 GPU = "gpu"  # asked for by name: it needs a device
 REPORT = "BENCHMARKS.md"
 
@@ -74,15 +75,22 @@ def parse(arguments: Sequence[str] | None) -> tuple[list[str], Options]:
     parser.add_argument("names", nargs="+", metavar="list | report | all | NAME",
                         choices=(*NAMES, GPU, "list", "report", "all"))
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round: shows that everything runs")
-    parser.add_argument("--rounds", type=int, help="instead of the number usual for each benchmark")
+    parser.add_argument("--rounds", type=positive, metavar="N", help="instead of the number usual for each benchmark")
     parser.add_argument("--models", nargs="+", choices=sorted(models.MODELS), help="default: all; of a smoke run cnn1")
     cores = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    parser.add_argument("--threads", type=int, nargs="+", default=[n for n in (2, 1) if n <= cores])
+    parser.add_argument("--threads", type=positive, nargs="+", metavar="N", default=[n for n in (2, 1) if n <= cores])
     parser.add_argument("--plankton", metavar="SPEC", help="such as plankton:PATH")
     parser.add_argument("--mnist", metavar="SPEC", help="such as mnist:PATH")
     parser.add_argument("--out", type=Path, help="default: runs/benchmarks, of a smoke run runs/benchmarks-quick")
     given = parser.parse_args(arguments)
-    if not all(1 <= n <= cores for n in given.threads):
+    for spec in filter(None, (given.plankton, given.mnist)):
+        try:
+            path = data.place(spec)
+        except ValueError as error:
+            parser.error(str(error))
+        if path is not None and not Path(path).exists():
+            parser.error(f"{spec}: there is no file or folder {path}")
+    if max(given.threads) > cores:
         parser.error(f"--threads: expected 1 to {cores}, what this machine has")
     out = given.out or Path("runs/benchmarks-quick" if given.quick else "runs/benchmarks")
     nets = given.models or (["cnn1"] if given.quick else sorted(models.MODELS))
@@ -108,4 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError, ImportError, MemoryError) as mistake:
+        sys.exit(f"benchmarks: error: {mistake}")
