@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import data, models, recipes
+from minicnn.arguments import positive, whole
 from minicnn.evaluation import evaluate
 from minicnn.training import fit
 
@@ -86,11 +87,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--model", choices=sorted(models.MODELS), default="cnn1")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--epochs", type=int, default=25)
-    parser.add_argument("--size", type=int)
+    parser.add_argument("--seeds", type=whole, nargs="+", default=[0])
+    parser.add_argument("--epochs", type=positive, default=25)
+    parser.add_argument("--size", type=positive)
     parser.add_argument("--dropout", choices=("first", "all", "none"), default="first", help="of cnn3")
-    parser.add_argument("--split-seed", type=int, default=0)
+    parser.add_argument("--split-seed", type=whole, default=0)
     parser.add_argument("--peer", action="store_true", help="train PyTorch too")
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy.jsonl"))
     options = parser.parse_args()

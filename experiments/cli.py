@@ -17,15 +17,18 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import joblib
 
 from experiments import claims, report, runner, summary
 from experiments.lab import Lab
 from experiments.settings import PRESETS, Settings
+from minicnn.arguments import at_most, jobs
 from minicnn.backend import BACKENDS, set_backend
 from minicnn.data import SPECS
+from minicnn.plumbing.folders import owned
+
+MOST_SEEDS = 1000   # trainings of each network: years on the paper's data, and a plan of them still fits in memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; what was finished is kept, and the same command continues", file=sys.stderr)
         return 130
-    except (ValueError, OSError, ImportError) as error:
-        print(f"experiments: error: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        print(f"experiments: error: {' '.join(str(error).split()) or 'out of memory'}", file=sys.stderr)
         return 2
     return 0
 
@@ -72,11 +75,12 @@ def _run(options: argparse.Namespace, command: str) -> None:
         runner.run_stages(lab, stages, say=lambda line: print(line, flush=True))
     found = runner.compute(lab, names)
     verdicts = claims.judge(found)
-    pictures = runner.draw(settings.out, found)
-    contents = report.contents(lab, found, verdicts, command, stages)
-    runner.write_results(settings.out / "results.json", contents)
-    page = report.write(settings.out / "report.html", contents, pictures)
-    summary.write(settings.out / "report.md", contents)
+    with owned(settings.out, wait=lambda who: print(f"waiting for {settings.out}, which is in use by {who}", flush=True)):
+        pictures = runner.draw(settings.out, found)
+        contents = report.contents(lab, found, verdicts, command, stages)
+        runner.write_results(settings.out / "results.json", contents)
+        page = report.write(settings.out / "report.html", contents, pictures)
+        summary.write(settings.out / "report.md", contents)
     for verdict in verdicts:
         print(f"claim {verdict.number}: {verdict.verdict}. {verdict.evidence}")
     print(f"{page} after {runner.duration(time.perf_counter() - begin)}")
@@ -107,18 +111,13 @@ def _parser() -> argparse.ArgumentParser:
                      help="names that `list` prints, or all")
     run.add_argument("--data", metavar="SPEC", help=f"one of {', '.join(SPECS)} (default: the preset's)")
     run.add_argument("--preset", choices=PRESETS, default="quick", help="sizes of the run (default: quick)")
-    run.add_argument("--seeds", type=_positive, metavar="K", help="train each network K times (default: the preset's)")
+    run.add_argument("--seeds", type=at_most(MOST_SEEDS), metavar="K",
+                     help="train each network K times (default: the preset's)")
     run.add_argument("--backend", choices=BACKENDS, default="numba", help="of the networks (default: numba)")
-    run.add_argument("--jobs", type=int, default=-1, metavar="N", help="classifiers' threads (default: all cores)")
+    run.add_argument("--jobs", type=jobs, default=-1, metavar="N", help="classifiers' threads (default: -1, all cores)")
     run.add_argument("--out", type=Path, default=Path("runs/experiments"), metavar="DIR",
                      help="folder for everything (default: runs/experiments)")
     run.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler for classifiers; local: start one")
     run.add_argument("--dry-run", action="store_true", help="say what would be done, what is stored, and what it takes")
     return parser
 
-
-def _positive(text: str) -> Any:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected at least 1")
-    return value

@@ -42,6 +42,10 @@ _default: str | None = None
 _local: ContextVar[str | None] = ContextVar("minicnn_backend", default=None)
 
 
+class InputTypeError(TypeError, ValueError):
+    """An argument of a kind that cannot be taken: Python's TypeError, and the ValueError that all bad input is."""
+
+
 def _available(name: str) -> str:
     """Return `name` if that backend can run here; raise otherwise."""
     if name not in BACKENDS:
@@ -172,6 +176,27 @@ def array_module(x: Any) -> Any:
     return importlib.import_module("cupy") if type(x).__module__.partition(".")[0] == "cupy" else np
 
 
+def as_array(value: Any, name: str) -> np.ndarray:
+    """Return `value` as a NumPy array.
+
+    Raises
+    ------
+    InputTypeError
+        It cannot be read as one: rows of unlike length, a tensor that records gradients or lies on a device.
+    ValueError
+        A masked array with masked values: as an array it would show what the mask hides.
+    """
+    if type(value) is np.ndarray:
+        return value
+    if np.ma.is_masked(value) or (isinstance(value, (list, tuple)) and any(map(np.ma.is_masked, value))):
+        where = tuple(int(i[0]) for i in np.nonzero(np.ma.getmaskarray(np.ma.array(value))))
+        raise ValueError(f"{name} has a masked value at {where}: expected one everywhere; fill it in with .filled(...)")
+    try:
+        return np.asarray(value)
+    except Exception as error:  # what another library's array raises is its own
+        raise InputTypeError(f"{name} is a {type(value).__name__} that is no array ({error})") from error
+
+
 def as_floating(value: Any, name: str, ndim: int | None = None) -> Any:
     """Return `value` as a floating-point array that the backend in use can take.
 
@@ -189,23 +214,25 @@ def as_floating(value: Any, name: str, ndim: int | None = None) -> Any:
 
     Raises
     ------
-    TypeError
+    InputTypeError
         Array of the wrong library for this backend, or complex, object, half-precision or string dtype.
     ValueError
-        Wrong number of axes.
+        Wrong number of axes, or masked values.
     """
     backend = get_backend()
     on_device = array_module(value) is not np
     if on_device != (backend == "cupy"):
         wanted = "CuPy arrays: move it with cupy.asarray(...)" if backend == "cupy" else \
             "NumPy arrays: move it with cupy.asnumpy(...), or use_backend('cupy')"
-        raise TypeError(f"{name} is a {type(value).__module__}.{type(value).__name__}, but backend {backend!r} "
-                        f"takes {wanted}")
-    array = value if on_device else np.asarray(value)
+        raise InputTypeError(f"{name} is a {type(value).__module__}.{type(value).__name__}, but backend {backend!r} "
+                             f"takes {wanted}")
+    array = value if on_device else as_array(value, name)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype.kind in "bui":
         array = array.astype(np.float32)
     if array.dtype not in (np.float32, np.float64):
-        raise TypeError(f"{name} has dtype {array.dtype}: expected float32 (the working type) or float64")
+        raise InputTypeError(f"{name} has dtype {array.dtype}: expected float32 (the working type) or float64")
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} has shape {array.shape}: expected {ndim} axes")
     return array

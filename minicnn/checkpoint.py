@@ -31,7 +31,7 @@ STATE_FORMAT = ("minicnn training state", 1)
 
 
 def save(net: Network, path: str | os.PathLike[str]) -> None:
-    """Write the architecture and the weights of `net` to `path`, whole or not at all.
+    """Write the architecture, the weights and the class names of `net` to `path`, whole or not at all.
 
     Parameters
     ----------
@@ -57,7 +57,8 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     >>> bool((same.parameters()[0].value == net.parameters()[0].value).all())
     True
     """
-    write_archive(path, *NETWORK_FORMAT, {"architecture": net.architecture()}, get_weights(net))
+    names = {} if net.class_names is None else {"class_names": list(net.class_names)}
+    write_archive(path, *NETWORK_FORMAT, {"architecture": net.architecture(), **names}, get_weights(net))
 
 
 def load(path: str | os.PathLike[str]) -> Network:
@@ -78,6 +79,7 @@ def load(path: str | os.PathLike[str]) -> Network:
                               f"({type(error).__name__}: {error})") from error
     try:
         set_weights(net, arrays)
+        net.class_names = header.get("class_names")     # files of older versions have none
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
     return net

@@ -18,8 +18,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from minicnn import commands, models, recipes
+from minicnn.arguments import counts, positive, setting, whole
 from minicnn.backend import BACKENDS, set_backend
 from minicnn.data import SPECS, fetch
+from minicnn.optim import learning_rate, momentum_factor, norm_limit
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"\nminicnn: {interrupt}" if str(interrupt) else "\nminicnn: stopped", file=sys.stderr)
         return 130
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, MemoryError) as error:
         print(f"minicnn: error: {_one_line(error)}", file=sys.stderr)
         return 2
     return 0
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _one_line(error: Exception) -> str:
     """Return an error's message without line breaks, and without the number that `OSError` puts before it."""
-    text = str(error)
+    text = f"out of memory: {error}" if isinstance(error, MemoryError) else str(error)
     if isinstance(error, OSError) and error.errno is not None:
         text = f"{error.strerror}" + (f": {error.filename}" if error.filename is not None else "")
     return " ".join(text.split())
@@ -86,16 +88,16 @@ def _build_parser() -> argparse.ArgumentParser:
                              description="Train a network, keep the best validation epoch, test it once.")
     _add_model(train)
     _add_data(train)
-    train.add_argument("--epochs", type=_positive, default=25, metavar="N",
+    train.add_argument("--epochs", type=positive, default=25, metavar="N",
                        help="epochs in the whole run (default: 25)")
     train.add_argument("--out", required=True, metavar="DIR", help="folder for everything the run leaves")
-    train.add_argument("--batch-size", type=_positive, default=128, metavar="N",
+    train.add_argument("--batch-size", type=positive, default=128, metavar="N",
                        help="images in a step (default: 128)")
-    train.add_argument("--lr", type=float, metavar="X",
+    train.add_argument("--lr", type=setting(learning_rate), metavar="X",
                        help=f"first learning rate (default: {recipes.LR}; cnn3: its recipe's)")
-    train.add_argument("--momentum", type=float, metavar="X",
+    train.add_argument("--momentum", type=setting(momentum_factor), metavar="X",
                        help=f"momentum (default: {recipes.MOMENTUM}; cnn3: its recipe's)")
-    train.add_argument("--max-norm", type=float, metavar="X",
+    train.add_argument("--max-norm", type=setting(norm_limit), metavar="X",
                        help=f"largest norm of a filter (default: {recipes.MAX_NORM}; cnn3: its recipe's)")
     train.add_argument("--no-resume", action="store_true", help="start again, removing the run in DIR")
     train.set_defaults(run=commands.train)
@@ -107,13 +109,13 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_data(evaluate, size=False)
     evaluate.add_argument("--part", choices=("train", "valid", "test", "all"), default="test",
                           help="which part of the split (default: test)")
-    evaluate.set_defaults(run=commands.evaluate)
+    evaluate.set_defaults(run=commands.evaluate, seed=None)
 
     summary = verbs.add_parser("summary", help="print the table of a network",
                                description="Print layers, output shapes and parameters of a network.")
     _add_model(summary)
-    summary.add_argument("--classes", type=_positive, default=121, metavar="K", help="classes (default: 121)")
-    summary.add_argument("--size", type=_positive, metavar="PIXELS", help="height and width of an image")
+    summary.add_argument("--classes", type=positive, default=121, metavar="K", help="classes (default: 121)")
+    summary.add_argument("--size", type=positive, metavar="PIXELS", help="height and width of an image")
     summary.add_argument("--backend", choices=BACKENDS, help="default: numba, or $MINICNN_BACKEND")
     summary.set_defaults(run=commands.summary)
 
@@ -136,37 +138,15 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 def _add_data(parser: argparse.ArgumentParser, size: bool = True) -> None:
     parser.add_argument("--data", default="synthetic", metavar="SPEC",
                         help=f"one of {', '.join(SPECS)} (default: synthetic)")
-    parser.add_argument("--counts", type=_counts, metavar="N,N,N",
+    parser.add_argument("--counts", type=counts, metavar="N,N,N",
                         help="training, validation and test images (default: 25000,1500,3800 of the "
                              "plankton, and the same proportions of other sets)")
-    parser.add_argument("--seed", type=_whole, default=0, metavar="N",
+    parser.add_argument("--seed", type=whole, default=0, metavar="N",
                         help="seed of the split, the first weights, dropout and the data order (default: 0)")
     if size:
-        parser.add_argument("--size", type=_positive, metavar="PIXELS",
+        parser.add_argument("--size", type=positive, metavar="PIXELS",
                             help="height and width of an image (default: cnn2 40, others 28)")
     parser.add_argument("--skip-bad", action="store_true", help="leave out image files that cannot be read")
     parser.add_argument("--cache-dir", metavar="DIR",
                         help="keep decoded images there (default when training: a folder beside the run's files)")
     parser.add_argument("--backend", choices=BACKENDS, help="default: numba, or $MINICNN_BACKEND")
-
-
-def _whole(text: str) -> int:
-    """Parse a whole number, 0 or more."""
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or more")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    """Parse a positive whole number."""
-    if _whole(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a positive whole number")
-    return int(text)
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    """Parse ``25000,1500,3800``."""
-    parts = text.split(",")
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected three whole numbers, such as 25000,1500,3800")
-    return tuple(int(part) for part in parts)

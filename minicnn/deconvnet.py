@@ -88,7 +88,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from minicnn import ops
-from minicnn.backend import array_module, as_floating, on_other_side, to_backend
+from minicnn.backend import array_module, on_other_side, to_backend
+from minicnn.inputs import axes_hint, check_pixels, images_of
 from minicnn.layers import Conv2d, Dropout, Flatten, Layer, Linear, Maxout, MaxPool2d, ReLU, positive
 from minicnn.network import Network
 from minicnn.npz import to_host
@@ -134,7 +135,8 @@ def project(net: Network, x: Any, stage: int, channel: int,
     Raises
     ------
     ValueError
-        No such stage, channel or position, images that do not fit the network, or a layer with no known way back.
+        No such stage, channel or position, images that do not fit the network or whose pixels are not finite or not
+        scaled (`minicnn.inputs` says which are), or a layer with no known way back.
 
     Examples
     --------
@@ -144,19 +146,19 @@ def project(net: Network, x: Any, stage: int, channel: int,
     >>> net = Network([[Conv2d(3, 1), ReLU()], [Conv2d(1, (1, 2)), ReLU()], [Flatten(), Linear(2)]], (1, 1, 2))
     >>> net.stages[0][0].w.value[...] = [[[[1]]], [[[-1]]], [[[1]]]]
     >>> net.stages[1][0].w.value[...] = [[[[2, 1]], [[3, 1]], [[-1, 0]]]]
-    >>> project(net, [[[1, 2]]], stage=2, channel=0).tolist()
+    >>> project(net, [[[1.0, 2.0]]], stage=2, channel=0).tolist()
     [[[-3.0, 0.0]]]
 
     Source: Zeiler and Fergus 2014, section 2.1.
     """
     height, width = _map_size(net, stage, channel)
     cell = _cell(position, height, width)
-    if on_other_side(x):
-        return to_host(project(net, to_backend(np.asarray(x, net.dtype)), stage, channel, position))
-    x = as_floating(x, "x")
+    x = images_of(x, "x")
     if x.shape == net.input_shape:
         return project(net, x[None], stage, channel, position)[0]
     _check_images(net, x, "x")
+    if on_other_side(x):
+        return to_host(project(net, to_backend(x.astype(net.dtype)), stage, channel, position))
 
     y, trail = _forward(net, x, stage)
     xp = array_module(y)
@@ -211,13 +213,12 @@ def strongest(net: Network, images: Any, stage: int, channel: int, count: int = 
     """
     height, width = _map_size(net, stage, channel)
     count = positive(count, "count")
-    moves = on_other_side(images)
-    images = np.asarray(images) if moves else as_floating(images, "images")
+    images = images_of(images, "images")
     _check_images(net, images, "images")
     activations, cells = [], []
     for start in range(0, len(images), _BATCH):
         batch = images[start:start + _BATCH]
-        y, _ = _forward(net, as_floating(to_backend(batch), "images") if moves else batch, stage)
+        y, _ = _forward(net, to_backend(batch) if on_other_side(batch) else batch, stage)
         maps = y[:, channel].reshape(len(y), height * width)              # (n, OH*OW)
         activations.append(to_host(maps.max(axis=1)))
         cells.append(to_host(maps.argmax(axis=1)))
@@ -344,4 +345,6 @@ def _check_images(net: Network, x: Any, name: str) -> None:
     if x.ndim != 4 or x.shape[1:] != net.input_shape or len(x) == 0:
         C, H, W = net.input_shape
         raise ValueError(f"{name} has shape {x.shape}: {net.name!r} expects (N, {C}, {H}, {W}), at least one image"
-                         + (f", or one image ({C}, {H}, {W})" if name == "x" else ""))
+                         + (f", or one image ({C}, {H}, {W})" if name == "x" else "")
+                         + axes_hint(x.shape, net.input_shape))
+    check_pixels(x, name)

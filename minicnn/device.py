@@ -100,9 +100,7 @@ class DeviceTraining:
         import cupy
 
         steps = len(self.rates)
-        first = self.optimizer.steps
-        rates = [(float(self.optimizer.lr(first + k, self.optimizer.epoch)),
-                  float(self.optimizer.momentum(first + k, self.optimizer.epoch))) for k in range(steps)]
+        rates = [self.optimizer.rates(ahead) for ahead in range(steps)]
         with self.stream:
             self.rates.set(np.array(rates, self.rates.dtype))
             self.order.set(order.astype(np.int64, copy=False))

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.backend import get_backend
+from minicnn.backend import array_module, get_backend
+from minicnn.inputs import axes_hint, check_pixels, class_numbers, images_of
 from minicnn.layers import positive
 from minicnn.network import Network
-from minicnn.npz import to_host
 
 
 def evaluate(net: Network, data: Any, batch_size: int = 256) -> tuple[float, float]:
@@ -20,7 +20,8 @@ def evaluate(net: Network, data: Any, batch_size: int = 256) -> tuple[float, flo
     net : Network
         The network.
     data : Dataset or (images, labels)
-        Images (N, C, H, W) and class indices (N,).
+        Images (N, C, H, W) and class indices (N,); `minicnn.inputs` says which pixels and labels are taken. Where
+        both the network and the data set have class names, a label counts as the class of its name.
     batch_size : int
         Images in one forward pass; changes the memory needed, not the result beyond rounding.
 
@@ -63,8 +64,11 @@ def mean_loss_and_accuracy(net: Network, images: np.ndarray, labels: np.ndarray,
     return loss / len(images), correct / len(images)
 
 
-def checked_arrays(net: Network, data: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+def checked_arrays(net: Network, data: Any, name: str,
+                   class_names: tuple[str, ...] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return images, in the network's dtype, and labels of `data`, if `net` can be trained or tested on them.
+
+    A data set that has the network's classes in another order, or not all of them, is numbered as the network is.
 
     Parameters
     ----------
@@ -74,18 +78,23 @@ def checked_arrays(net: Network, data: Any, name: str) -> tuple[np.ndarray, np.n
         What to check.
     name : str
         What to call it in an error message.
+    class_names : tuple of str, optional
+        The names that the classes of `net` have. By default those that the network knows.
 
     Raises
     ------
     ValueError
-        Another image size or number of channels than the network's; no images; a pixel that is not a finite
-        number; labels that are not one integer for each image, or of a class the network does not have. The
+        Another image size or number of channels than the network's; no images; pixels that are not finite or not
+        scaled; labels that are not one integer for each image, or of a class the network does not have. The
         first offender is named.
     """
-    pair = (data.images, data.labels) if hasattr(data, "images") else data
+    if not isinstance(net, Network):
+        raise ValueError(f"net is a {type(net).__name__}: expected a minicnn.Network")
+    pair = (data.images, data.labels) if hasattr(data, "images") and hasattr(data, "labels") else data
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise ValueError(f"{name} is a {type(data).__name__}: expected a Dataset or an (images, labels) pair")
-    images, labels = to_host(pair[0]), to_host(pair[1])
+    given = [part.get() if array_module(part) is not np else part for part in pair]     # from a device
+    images = images_of(given[0], name)
     wanted = tuple(net.input_shape)
     if images.ndim != 4 or images.shape[1:] != wanted:
         found = f"images of shape {images.shape}"
@@ -94,27 +103,36 @@ def checked_arrays(net: Network, data: Any, name: str) -> tuple[np.ndarray, np.n
             found = f"images of {C} channels, {H}x{W} pixels" if C != 1 else f"grey images of {H}x{W} pixels"
         C, H, W = wanted
         raise ValueError(f"{name} holds {found}, but network {net.name!r} takes (N, {C}, {H}, {W}): load "
-                         "the data at that size and number of channels, or build the network for these")
+                         "the data at that size and number of channels, or build the network for these"
+                         f"{axes_hint(images.shape, wanted)}")
     if len(images) == 0:
         raise ValueError(f"{name} holds no images: expected at least one")
-    if images.dtype.kind not in "fiub":
-        raise ValueError(f"{name} has images of dtype {images.dtype}: expected float32 in [0, 1]")
-    _check_finite(images, name)
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-        raise ValueError(f"{name} has labels of shape {labels.shape} and dtype {labels.dtype}: expected "
-                         f"{len(images)} integers, one for each image")
-    _check_classes(net, labels, getattr(data, "class_names", ()), name)
-    dtype = net.parameters()[0].value.dtype
-    return np.ascontiguousarray(images, dtype), np.ascontiguousarray(labels, np.int64)
+    check_pixels(images, name)
+    labels = class_numbers(given[1], len(images), name)
+    names = names_of(data)
+    _check_classes(net, labels, names, name)
+    labels = _renumbered(np.ascontiguousarray(labels, np.int64), names, class_names or net.class_names, net, name)
+    return np.ascontiguousarray(images, net.dtype), labels
 
 
-def _check_finite(images: np.ndarray, name: str) -> None:
-    # NaN and infinity reach the minimum or the maximum: a test without a mask as large as the images.
-    if images.dtype.kind == "f" and not np.isfinite(images.min() + images.max()):
-        bad = np.argwhere(~np.isfinite(images))
-        n, c, y, x = (int(i) for i in bad[0])
-        raise ValueError(f"{name}: pixel ({y}, {x}) of channel {c} of image {n} is {images[n, c, y, x]} "
-                         f"({len(bad)} such pixels in all): expected finite numbers")
+def names_of(data: Any) -> tuple[str, ...]:
+    """Return the class names of a data set; a pair of arrays has none."""
+    return tuple(getattr(data, "class_names", None) or ())
+
+
+def _renumbered(labels: np.ndarray, names: tuple[str, ...], wanted: tuple[str, ...] | None, net: Network,
+                name: str) -> np.ndarray:
+    """Return `labels`, which number the classes `names`, as numbers of the classes `wanted`."""
+    if not names or wanted is None or names == wanted:
+        return labels
+    if unknown := [each for each in names if each not in wanted]:
+        raise ValueError(f"{name} has class {unknown[0]!r} ({len(unknown)} such of {len(names)}), which is none of the "
+                         f"{len(wanted)} classes of network {net.name!r} ({', '.join(wanted[:3])} ...): give the data "
+                         "it was trained on, or set net.class_names = None to use its outputs for other classes")
+    if labels.max() >= len(names):
+        raise ValueError(f"{name}: label {labels.max()} of image {labels.argmax()} has no class name: expected 0 to "
+                         f"{len(names) - 1}")
+    return np.array([wanted.index(each) for each in names])[labels]
 
 
 def _check_classes(net: Network, labels: np.ndarray, class_names: tuple[str, ...], name: str) -> None:

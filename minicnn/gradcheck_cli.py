@@ -227,8 +227,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             for report in _reports(args):
                 print(report, end="\n\n", flush=True)
                 passed &= report.passed
-    except (TypeError, ValueError) as error:        # settings that do not fit the shape: the op says which
-        parser.error(str(error))
+    except (ValueError, ImportError, MemoryError) as error:     # what does not fit the shape: the op says which
+        parser.error(str(error) or "out of memory")
     print("all gradients are right" if passed else "a gradient is WRONG: see FAILED above")
     return 0 if passed else 1
 

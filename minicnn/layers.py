@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.backend import pair, to_backend
+from minicnn.inputs import integer, number
 
 Shape = tuple[int, ...]
 
@@ -44,6 +45,7 @@ class Layer:
 
     cache: Any = None
     channels_last = False  # whether it takes and returns images as (N, H, W, C)
+    placed: int | None = None  # its own `id` once a network has it, for one place alone; a copy is free again
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any) -> Shape:
         """Create the parameters for one sample of shape `input_shape` and return the shape of its output."""
@@ -97,9 +99,8 @@ class _Weighted(Layer):
     b: Parameter
 
     def __init__(self, init_limit: float | None):
-        if init_limit is not None and not init_limit > 0:
-            raise ValueError(f"init_limit={init_limit!r}: expected a positive number, or None for He's rule")
-        self.init_limit = init_limit
+        self.init_limit = None if init_limit is None else number(
+            init_limit, "init_limit", lambda limit: limit > 0, "a positive number, or None for He's rule")
 
     def make_parameters(self, shape: Shape, rng: np.random.Generator, dtype: Any) -> None:
         limit = math.sqrt(6 / math.prod(shape[1:])) if self.init_limit is None else self.init_limit
@@ -242,10 +243,9 @@ class Dropout(Layer):
     stream: Any = None  # on a GPU, while `minicnn.device` trains: its random numbers, drawn there
 
     def __init__(self, drop_prob: float, scale: float | None = None):
-        if not 0 <= drop_prob < 1:
-            raise ValueError(f"drop_prob={drop_prob!r}: expected a probability, 0 <= drop_prob < 1")
-        self.drop_prob = float(drop_prob)
-        self.scale = scale
+        self.drop_prob = number(drop_prob, "drop_prob", lambda p: 0 <= p < 1, "a probability, 0 <= drop_prob < 1")
+        self.scale = None if scale is None else number(
+            scale, "scale", lambda factor: factor > 0, "a positive number, or None for 1 / (1 - drop_prob)")
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any) -> Shape:
         self.rng = rng
@@ -318,9 +318,7 @@ LAYERS: dict[str, type[Layer]] = {
 
 def positive(value: Any, name: str) -> int:
     """Return `value` as an int if it is a positive integer; raise otherwise."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name}={value!r}: expected a positive integer")
-    return int(value)
+    return integer(value, name, 1)
 
 
 def image_shape(layer: Layer, shape: Shape) -> tuple[int, int, int]:

@@ -11,13 +11,14 @@ its input, and writes the gradients of its own parameters on the way. There is n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
 from minicnn import backend, ops
 from minicnn.fusion import FusedLayer, GpuFusedLayer, channels_first, channels_last, fuse
+from minicnn.inputs import axes_hint, check_pixels, image_shape, images_of, integer, working_type
 from minicnn.layers import LAYERS, Conv2d, Dropout, Flatten, Layer, Linear, Maxout, MaxPool2d, Parameter, ReLU
 from minicnn.npz import to_host
 
@@ -26,17 +27,40 @@ _NAMES = {Conv2d: "Convolution", Linear: "Fully Connected", ReLU: "ReLU", Maxout
           Dropout: "Dropout"}
 
 
+def _layers(stages: Any) -> list[list[Layer]]:
+    """Return `stages` as lists of layers, of which none has another place already."""
+    try:
+        lists = [list(stage) for stage in stages]
+    except TypeError:
+        lists = []
+    if not lists or not all(lists):
+        raise ValueError("stages: expected at least one stage, each with at least one layer: a list of lists, such as "
+                         "[[Conv2d(32, 5), ReLU()], [Flatten(), Linear(10)]]")
+    seen: set[int] = set()
+    for number, stage in enumerate(lists, start=1):
+        for layer in stage:
+            if not isinstance(layer, Layer):
+                raise ValueError(f"stage {number} holds {layer!r}: expected a layer, such as ReLU()")
+            if id(layer) in seen or layer.placed == id(layer):
+                where = "stands there twice" if id(layer) in seen else "belongs to another network already"
+                raise ValueError(f"stage {number}: the layer object {layer!r} {where}: two places cannot share what it "
+                                 f"keeps for the backward pass; make a new {type(layer).__name__} for each")
+            seen.add(id(layer))
+    return lists
+
+
 class Network:
     """A convolutional network made of stages of layers.
 
     Parameters
     ----------
     stages : sequence of sequences of Layer
-        One sequence for each layer of the paper; the last ends in the logits, shape (n_classes,).
+        One sequence for each layer of the paper; the last ends in the logits, shape (n_classes,). Each layer object
+        has one place in one network.
     input_shape : (int, int, int)
         Channels, height and width of an image.
     seed : int
-        Of the generator that draws the initial weights and then the dropout masks.
+        Seed, 0 or more, of the generator that draws the initial weights and then the dropout masks.
     dtype : numpy dtype
         float32, the working type, or float64 for gradient checks.
     fuse : bool
@@ -51,12 +75,16 @@ class Network:
     shapes : list of tuple
         Output shape of one sample after each stage; ``shapes[0]`` is `input_shape`.
     n_classes : int
+    class_names : tuple of str, or None
+        What the classes are called, in the order of the logits; None where nobody has said. `minicnn.training.fit`
+        takes them from a `Dataset`, `minicnn.save` keeps them, and `minicnn.evaluation.evaluate` compares them.
     rng : numpy.random.Generator
 
     Raises
     ------
     ValueError
-        A layer that does not fit what comes in: the message names stage and layer.
+        A layer that does not fit what comes in: the message names stage and layer. A layer object that stands in
+        two places. Class names that are not `n_classes` different strings.
 
     Examples
     --------
@@ -71,18 +99,12 @@ class Network:
 
     def __init__(self, stages: Sequence[Sequence[Layer]], input_shape: Sequence[int], seed: int = 0,
                  dtype: Any = np.float32, fuse: bool = True, name: str = "network"):
-        if len(input_shape) != 3 or any(int(n) != n or n < 1 for n in input_shape):
-            raise ValueError(f"input_shape={tuple(input_shape)}: expected (channels, height, width), all positive")
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise ValueError(f"dtype={dtype!r}: expected float32 or float64")
-        if not stages or not all(len(stage) for stage in stages):
-            raise ValueError("stages: expected at least one stage, each with at least one layer")
-        self.stages = [list(stage) for stage in stages]
-        self.input_shape = tuple(int(n) for n in input_shape)
-        self.dtype = np.dtype(dtype)
+        self.stages = _layers(stages)
+        self.input_shape = image_shape(input_shape)
+        self.dtype = working_type(dtype)
         self.fuse = fuse
         self.name = name
-        self.rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(integer(seed, "seed", 0))
         self.shapes: list[tuple[int, ...]] = [self.input_shape]
         for number, stage in enumerate(self.stages, start=1):
             shape = self.shapes[-1]
@@ -101,13 +123,34 @@ class Network:
         if len(set(names)) < len(names):
             raise ValueError(f"stages of {name!r}: two layers of one kind with parameters in one stage; "
                              "split the stage")
+        for layer in self._all_layers():
+            layer.placed = id(layer)
         self.n_classes = self.shapes[-1][0]
+        self._class_names: tuple[str, ...] | None = None
         self._fused: dict[type[FusedLayer], list[list[Layer]]] = {}
         self._trail: list[tuple[Layer, bool]] = []
 
+    def _all_layers(self) -> Iterator[Layer]:
+        return (layer for stage in self.stages for layer in stage)
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        return self._class_names
+
+    @class_names.setter
+    def class_names(self, names: Sequence[str] | None) -> None:
+        if names is not None:
+            ordered = isinstance(names, Iterable) and not isinstance(names, (str, Mapping, Set))
+            names = tuple(names) if ordered else ()
+            if len(names) != self.n_classes or len({n for n in names if isinstance(n, str)}) != len(names):
+                raise ValueError(f"class_names of {self.name!r}: expected {self.n_classes} different strings, one for "
+                                 "each class in the order of the logits, or None")
+            names = tuple(map(str, names))
+        self._class_names = names
+
     def parameters(self) -> list[Parameter]:
         """Return all learnable parameters, from the first stage to the last."""
-        return [p for stage in self.stages for layer in stage for p in layer.parameters()]
+        return [p for layer in self._all_layers() for p in layer.parameters()]
 
     def forward(self, x: Any, training: bool = False) -> Any:
         """Return the logits (N, n_classes) of images `x` (N, C, H, W).
@@ -115,14 +158,15 @@ class Network:
         Parameters
         ----------
         x : array
-            Pixels, usually in [0, 1].
+            Pixels, usually in [0, 1]. This is the bare pass, at the heart of a training loop: what floats it is given
+            is not checked, as the methods below check it.
         training : bool
             Whether dropout drops.
 
         Raises
         ------
         ValueError
-            Images of another size or number of channels than `input_shape`.
+            Images of another size or number of channels than `input_shape`; integers other than 0 and 1.
         """
         return self._run(self._check_images(x), len(self.stages), training)
 
@@ -201,32 +245,56 @@ class Network:
         self._trail = []
 
     def _check_images(self, x: Any) -> Any:
+        """Return images for one pass, in the working type and on the side of the backend in use."""
+        if backend.array_module(x) is np and (x := backend.as_array(x, "images")).dtype.kind in "iu" and x.size \
+                and not 0 <= x.min() <= x.max() <= 1:
+            check_pixels(x, "images")
         x = backend.as_floating(x, "images")
+        self._check_shape(x)
+        return x.astype(self.dtype, copy=False)
+
+    def _check_shape(self, x: Any) -> None:
         if x.ndim != 4 or x.shape[1:] != self.input_shape:
             expected = ", ".join(map(str, self.input_shape))
-            raise ValueError(f"images have shape {x.shape}: {self.name!r} expects (N, {expected}), "
-                             "that is (images, channels, height, width)")
-        return x.astype(self.dtype, copy=False)
+            raise ValueError(f"images have shape {x.shape}: {self.name!r} expects (N, {expected}), that is (images, "
+                             f"channels, height, width){axes_hint(x.shape, self.input_shape)}")
 
     def _batches(self, x: Any, last_stage: int, batch_size: int) -> Iterator[Any]:
         """Yield the output of a stage batch by batch. Images on the host go to a device, and results come back."""
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: expected a positive integer")
-        from_host = backend.on_other_side(x)
-        x = np.asarray(x) if from_host else self._check_images(x)
         for start in range(0, len(x), batch_size):
-            batch = x[start:start + batch_size]
-            y = self._run(self._check_images(backend.to_backend(batch)) if from_host else batch, last_stage, False)
+            batch = x[start:start + batch_size].astype(self.dtype, copy=False)
+            y = self._run(backend.to_backend(batch) if backend.on_other_side(x) else batch, last_stage, False)
             self._forget()
             yield y
 
+    def _checked(self, x: Any, batch_size: Any) -> tuple[Any, int]:
+        """Return the arguments of the methods below; their images are looked at once, all of them, beforehand."""
+        x = images_of(x, "images")
+        self._check_shape(x)
+        check_pixels(x, "images")
+        return x, integer(batch_size, "batch_size", 1)
+
     def predict_proba(self, x: Any, batch_size: int = 256) -> Any:
-        """Return class probabilities (N, n_classes) of images `x` (N, C, H, W): the softmax of the logits."""
+        """Return class probabilities (N, n_classes) of images `x` (N, C, H, W): the softmax of the logits.
+
+        Parameters
+        ----------
+        x : array_like, (N, C, H, W)
+            Images; `minicnn.inputs` says which pixels are taken.
+        batch_size : int
+            Images at a time; bounds the memory.
+
+        Raises
+        ------
+        ValueError
+            Images of another shape, or pixels that are not finite or not scaled.
+        """
+        x, batch_size = self._checked(x, batch_size)
         logits = self._batches(x, len(self.stages), batch_size)
         return self._gather(map(ops.softmax, logits), len(x), self.shapes[-1], x)
 
     def predict(self, x: Any, batch_size: int = 256) -> Any:
-        """Return the most probable class (N,), int64, of images `x` (N, C, H, W)."""
+        """Return the most probable class (N,), int64, of images `x` (N, C, H, W), given as to `predict_proba`."""
         return self.predict_proba(x, batch_size).argmax(axis=1)
 
     def features(self, x: Any, stage: int, batch_size: int = 256) -> Any:
@@ -234,8 +302,8 @@ class Network:
 
         Parameters
         ----------
-        x : array, (N, C, H, W)
-            Images.
+        x : array_like, (N, C, H, W)
+            Images, as for `predict_proba`.
         stage : int
             0 gives the pixels, ``len(stages)`` the logits.
         batch_size : int
@@ -253,8 +321,9 @@ class Network:
         >>> models.cnn1().features(np.zeros((5, 1, 28, 28), np.float32), stage=3).shape
         (5, 64)
         """
-        if not 0 <= stage <= len(self.stages):
-            raise ValueError(f"stage={stage}: {self.name!r} has stages 0 (pixels) to {len(self.stages)}")
+        if isinstance(stage, bool) or not isinstance(stage, (int, np.integer)) or not 0 <= stage <= len(self.stages):
+            raise ValueError(f"stage={stage!r}: {self.name!r} has stages 0 (pixels) to {len(self.stages)}")
+        x, batch_size = self._checked(x, batch_size)
         size = (math.prod(self.shapes[stage]),)
         flat = (y.reshape(len(y), -1) for y in self._batches(x, stage, batch_size))
         return self._gather(flat, len(x), size, x)

@@ -39,17 +39,52 @@ Sources: Polyak 1964; Nesterov 1983, in the form of Sutskever et al. 2013 as PyT
 """
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from numbers import Real
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from minicnn import schedules
-from minicnn.backend import array_module, operation
+from minicnn.backend import InputTypeError, array_module, operation
+from minicnn.inputs import number
 from minicnn.layers import Parameter
 from minicnn.schedules import Schedule, as_schedule
 
 __all__ = ["SGD", "MaxNorm", "limit_norms", "schedules", "sgd_update"]
+
+
+def learning_rate(value: Any, name: str = "lr") -> float:
+    """Return a learning rate, checked; ``python -m minicnn train --lr`` asks here, too."""
+    return number(value, name, lambda lr: lr >= 0, "a finite learning rate not less than 0")
+
+
+def momentum_factor(value: Any, name: str = "momentum") -> float:
+    """Return a momentum, checked."""
+    return number(value, name, lambda momentum: 0 <= momentum < 1, "0 <= momentum < 1")
+
+
+def norm_limit(value: Any, name: str = "limit") -> float:
+    """Return the limit of a max-norm, checked."""
+    return number(value, name, lambda limit: limit > 0, "a positive finite number")
+
+
+def _scheduled(value: Any, name: str, check: Callable[[Any, str], float]) -> Schedule:
+    """Return a number or a schedule as a schedule; what is known of its values before training is checked."""
+    schedule = as_schedule(value, name)
+    for end, reached in schedule.ends().items():
+        check(reached, f"{name}={value!r}: {end}" if schedule is value else name)
+    return schedule
+
+
+def _parameters_of(parameters: Any, who: str) -> list[Parameter]:
+    """Return parameters as a list, each of them once."""
+    try:
+        found = list(parameters)
+    except TypeError:
+        found = [parameters]
+    if odd := [p for p in found if not isinstance(p, Parameter)]:
+        raise ValueError(f"{who} got a {type(odd[0]).__name__} among its parameters: pass net.parameters()")
+    if len({id(p) for p in found}) < len(found):
+        raise ValueError(f"{who} got a parameter twice: it would be updated twice in a step")
+    return found
 
 
 def _check_update(value: Any, grad: Any, velocity: Any, lr: Any, momentum: Any, nesterov: Any,
@@ -66,7 +101,7 @@ def _check_update(value: Any, grad: Any, velocity: Any, lr: Any, momentum: Any, 
 def _check_in_place(array: Any, name: str) -> None:
     """Raise unless a kernel can walk over `array` as one line of memory and write to it."""
     if array.dtype not in ("float32", "float64"):
-        raise TypeError(f"{name} has dtype {array.dtype}: expected float32 (the working type) or float64")
+        raise InputTypeError(f"{name} has dtype {array.dtype}: expected float32 (the working type) or float64")
     if not array.flags.c_contiguous:
         raise ValueError(f"{name} of shape {array.shape} is not contiguous, and is updated in place: "
                          "pass numpy.ascontiguousarray(...) and keep it")
@@ -117,13 +152,7 @@ def _check_limit(value: Any, limit: Any) -> tuple[Any, ...]:
     _check_in_place(value, "value")
     if value.ndim < 2:
         raise ValueError(f"value has shape {value.shape}: expected filters (F, ...) of at least two axes")
-    return value, _positive(limit)
-
-
-def _positive(limit: Any) -> float:
-    if isinstance(limit, bool) or not isinstance(limit, Real) or not 0 < float(limit) < math.inf:
-        raise ValueError(f"limit={limit!r}: expected a positive finite number")
-    return float(limit)
+    return value, norm_limit(limit)
 
 
 @operation(_check_limit)
@@ -198,28 +227,33 @@ class SGD:
 
     def __init__(self, parameters: Iterable[Parameter], lr: float | Schedule,
                  momentum: float | Schedule = 0.0, nesterov: bool = False, weight_decay: float = 0.0):
-        self.parameters = list(parameters)
+        self.parameters = _parameters_of(parameters, "SGD")
         if not self.parameters:
             raise ValueError("SGD got no parameters: pass net.parameters()")
-        self.lr = as_schedule(lr, "lr")
-        self.momentum = as_schedule(momentum, "momentum")
-        if isinstance(self.lr, schedules.Constant) and self.lr.value < 0:
-            raise ValueError(f"lr={lr!r}: expected a rate not less than 0")
-        if isinstance(self.momentum, schedules.Constant) and not 0 <= self.momentum.value < 1:
-            raise ValueError(f"momentum={momentum!r}: expected 0 <= momentum < 1")
+        self.lr = _scheduled(lr, "lr", learning_rate)
+        self.momentum = _scheduled(momentum, "momentum", momentum_factor)
         if nesterov and self.momentum == schedules.Constant(0.0):
             raise ValueError("nesterov=True looks ahead along the velocity: it needs a momentum above 0")
-        if not (math.isfinite(weight_decay) and weight_decay >= 0):
-            raise ValueError(f"weight_decay={weight_decay!r}: expected a finite number not less than 0")
         self.nesterov = bool(nesterov)
-        self.weight_decay = float(weight_decay)
+        self.weight_decay = number(weight_decay, "weight_decay", lambda decay: decay >= 0,
+                                   "a finite number not less than 0")
         self.steps = 0
         self.epoch = 0
         self.velocities = [array_module(p.value).zeros_like(p.value) for p in self.parameters]
 
-    def rates(self) -> tuple[float, float]:
-        """Return the learning rate and the momentum of the next step."""
-        return float(self.lr(self.steps, self.epoch)), float(self.momentum(self.steps, self.epoch))
+    def rates(self, ahead: int = 0) -> tuple[float, float]:
+        """Return the learning rate and the momentum of the next step, or of the one that is `ahead` of it.
+
+        Raises
+        ------
+        ValueError
+            A schedule has left the range of what it is for; the message says at which step.
+        """
+        step = self.steps + ahead
+        lr, momentum = self.lr(step, self.epoch), self.momentum(step, self.epoch)
+        return (learning_rate(lr, f"lr={self.lr!r} in step {step} of epoch {self.epoch + 1}: lr"),
+                momentum_factor(momentum, f"momentum={self.momentum!r} in step {step} of epoch {self.epoch + 1}: "
+                                          "momentum"))
 
     def step(self) -> None:
         """Update every parameter from its gradient."""
@@ -281,10 +315,10 @@ class MaxNorm:
     """
 
     def __init__(self, parameters: Iterable[Parameter], limit: float):
-        self.parameters = [p for p in parameters if p.value.ndim > 1]
+        self.parameters = [p for p in _parameters_of(parameters, "MaxNorm") if p.value.ndim > 1]
         if not self.parameters:
             raise ValueError("MaxNorm got no weights (at least two axes): pass net.parameters()")
-        self.limit = _positive(limit)
+        self.limit = norm_limit(limit)
 
     def apply(self) -> None:
         """Rescale the filters that are too long; called by `fit` after every step."""

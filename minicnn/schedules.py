@@ -18,7 +18,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
+
+import numpy as np
+
+from minicnn.inputs import number
 
 
 class Schedule:
@@ -27,6 +30,10 @@ class Schedule:
     def __call__(self, step: int, epoch: int) -> float:
         """Return the value for the next update, after `step` updates and `epoch` epochs."""
         raise NotImplementedError
+
+    def ends(self) -> dict[str, float]:
+        """Return values that it is sure to reach or to come near, by name: wrong ones are refused before training."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,9 @@ class Constant(Schedule):
 
     def __call__(self, step: int, epoch: int) -> float:
         return self.value
+
+    def ends(self) -> dict[str, float]:
+        return {"value": self.value}
 
 
 @dataclass(frozen=True)
@@ -79,12 +89,16 @@ class Linear(Schedule):
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(f"{self}: give the length of the line either as steps=... or as epochs=...")
         length = self.steps if self.epochs is None else self.epochs
-        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        if isinstance(length, bool) or not isinstance(length, (int, np.integer)) or length < 1:
             raise ValueError(f"{self}: expected a length that is an integer of at least 1")
+        object.__setattr__(self, "steps" if self.epochs is None else "epochs", int(length))  # for a plain `repr`
 
     def __call__(self, step: int, epoch: int) -> float:
         way = step / self.steps if self.steps is not None else epoch / (self.epochs or 1)
         return self.start + (self.stop - self.start) * min(way, 1.0)
+
+    def ends(self) -> dict[str, float]:
+        return {"start": self.start, "stop": self.stop}
 
 
 @dataclass(frozen=True)
@@ -122,7 +136,14 @@ class Exponential(Schedule):
             raise ValueError(f"{self}: expected per='step' or per='epoch'")
 
     def __call__(self, step: int, epoch: int) -> float:
-        return max(self.floor, self.start * self.factor ** (step if self.per == "step" else epoch))
+        try:
+            power = self.factor ** (step if self.per == "step" else epoch)
+        except OverflowError:  # of a factor above 1: Python raises where NumPy says infinity
+            power = math.inf
+        return max(self.floor, self.start * power)
+
+    def ends(self) -> dict[str, float]:
+        return {"start": self.start}
 
 
 def as_schedule(value: float | Schedule, name: str) -> Schedule:
@@ -135,13 +156,10 @@ def as_schedule(value: float | Schedule, name: str) -> Schedule:
     """
     if isinstance(value, Schedule):
         return value
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise ValueError(f"{name}={value!r}: expected a finite number or a minicnn.schedules.Schedule")
-    return Constant(float(value))
+    return Constant(number(value, name, lambda _: True, "a finite number or a minicnn.schedules.Schedule"))
 
 
 def _finite(schedule: Schedule, **values: float) -> None:
     """Raise if one of the numbers a schedule is made of is none, or is infinite or NaN."""
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-            raise ValueError(f"{type(schedule).__name__}: {name}={value!r} is not a finite number")
+        number(value, f"{type(schedule).__name__}: {name}", lambda _: True, "a finite number")

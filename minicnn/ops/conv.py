@@ -77,7 +77,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.backend import array_module, as_floating, operation, pair
+from minicnn.backend import InputTypeError, array_module, as_floating, operation, pair
 from minicnn.ops.im2col import Pair, col2im, im2col, window_counts
 
 
@@ -107,8 +107,8 @@ def _check(x: Any, w: Any, b: Any, stride: Pair, pad: Pair) -> tuple[Any, ...]:
                          f"w {w.shape}, or None")
     for name, array in (("w", w), ("b", b)):
         if array is not None and array.dtype != x.dtype:
-            raise TypeError(f"{name} has dtype {array.dtype} but x has {x.dtype}: expected one dtype, "
-                            "convert one of them with .astype")
+            raise InputTypeError(f"{name} has dtype {array.dtype} but x has {x.dtype}: expected one dtype, "
+                                 "convert one of them with .astype")
     window_counts("x", x.shape, w.shape[2:], stride, pad)
     return x, w, b, stride, pad
 
@@ -116,15 +116,15 @@ def _check(x: Any, w: Any, b: Any, stride: Pair, pad: Pair) -> tuple[Any, ...]:
 def _check_backward(dy: Any, cache: Any) -> tuple[Any, ConvCache]:
     """Return the arguments of `conv2d_backward`, `dy` checked to be shaped like y."""
     if not isinstance(cache, ConvCache):
-        raise TypeError(f"cache is a {type(cache).__name__}: expected the ConvCache that conv2d returned")
+        raise InputTypeError(f"cache is a {type(cache).__name__}: expected the ConvCache that conv2d returned")
     dy = as_floating(dy, "dy", 4)
     x, w, _, stride, pad = cache
     expected = (x.shape[0], w.shape[0], *window_counts("x", x.shape, w.shape[2:], stride, pad))
     if dy.shape != expected:
         raise ValueError(f"dy has shape {dy.shape}: expected {expected}, the shape of this convolution's y")
     if dy.dtype != x.dtype:
-        raise TypeError(f"dy has dtype {dy.dtype} but x has {x.dtype}: expected one dtype, use "
-                        f"dy.astype({str(x.dtype)!r})")
+        raise InputTypeError(f"dy has dtype {dy.dtype} but x has {x.dtype}: expected one dtype, use "
+                             f"dy.astype({str(x.dtype)!r})")
     return dy, cache
 
 

@@ -68,7 +68,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.backend import array_module, as_floating, operation
+from minicnn.backend import InputTypeError, array_module, as_floating, operation
 
 
 class DropoutCache(NamedTuple):
@@ -87,15 +87,15 @@ def _check_dropout(x: Any, drop_prob: Any, rng: Any, training: Any,
     if not isinstance(scale, (int, float, np.floating)) or not 0 < scale < math.inf:
         raise ValueError(f"scale={scale!r}: expected a positive number, or None for 1 / (1 - drop_prob)")
     if training and not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng is of type {type(rng).__name__}: expected a numpy.random.Generator, such as "
-                        "numpy.random.default_rng(seed)")
+        raise InputTypeError(f"rng is of type {type(rng).__name__}: expected a numpy.random.Generator, such as "
+                             "numpy.random.default_rng(seed)")
     return x, float(drop_prob), rng, bool(training), float(scale)
 
 
 def _check_dropout_backward(dy: Any, cache: Any) -> tuple[Any, DropoutCache]:
     """Return the arguments of `dropout_backward`, checked to belong to each other."""
     if not isinstance(cache, DropoutCache):
-        raise TypeError(f"cache is a {type(cache).__name__}: expected the DropoutCache that dropout returned")
+        raise InputTypeError(f"cache is a {type(cache).__name__}: expected the DropoutCache that dropout returned")
     dy = as_floating(dy, "dy")
     if cache.factor is not None and (dy.shape != cache.factor.shape or dy.dtype != cache.factor.dtype):
         raise ValueError(f"dy is {dy.dtype} of shape {dy.shape}: expected {cache.factor.dtype} of shape "

@@ -52,7 +52,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from minicnn.backend import array_module, as_floating, operation
+from minicnn.backend import InputTypeError, array_module, as_floating, operation
 
 
 class LinearCache(NamedTuple):
@@ -75,23 +75,23 @@ def _check(x: Any, w: Any, b: Any) -> tuple[Any, Any, Any]:
                          f"{w.shape}, or None")
     for name, array in (("w", w), ("b", b)):
         if array is not None and array.dtype != x.dtype:
-            raise TypeError(f"{name} has dtype {array.dtype} but x has {x.dtype}: expected one dtype, "
-                            "convert one of them with .astype")
+            raise InputTypeError(f"{name} has dtype {array.dtype} but x has {x.dtype}: expected one dtype, "
+                                 "convert one of them with .astype")
     return x, w, b
 
 
 def _check_backward(dy: Any, cache: Any) -> tuple[Any, LinearCache]:
     """Return the arguments of `linear_backward`, `dy` checked to be shaped like y."""
     if not isinstance(cache, LinearCache):
-        raise TypeError(f"cache is a {type(cache).__name__}: expected the LinearCache that linear returned")
+        raise InputTypeError(f"cache is a {type(cache).__name__}: expected the LinearCache that linear returned")
     dy = as_floating(dy, "dy", 2)
     x, w, _ = cache
     expected = (x.shape[0], w.shape[0])
     if dy.shape != expected:
         raise ValueError(f"dy has shape {dy.shape}: expected {expected}, the shape of this layer's y")
     if dy.dtype != x.dtype:
-        raise TypeError(f"dy has dtype {dy.dtype} but x has {x.dtype}: expected one dtype, use "
-                        f"dy.astype({str(x.dtype)!r})")
+        raise InputTypeError(f"dy has dtype {dy.dtype} but x has {x.dtype}: expected one dtype, use "
+                             f"dy.astype({str(x.dtype)!r})")
     return dy, cache
 
 

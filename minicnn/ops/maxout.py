@@ -71,7 +71,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.backend import array_module, as_floating, operation
+from minicnn.backend import InputTypeError, array_module, as_floating, operation
 
 
 class MaxoutCache(NamedTuple):
@@ -96,7 +96,7 @@ def _check_maxout(x: Any, pieces: Any) -> tuple[Any, int]:
 def _check_maxout_backward(dy: Any, cache: Any) -> tuple[Any, MaxoutCache]:
     """Return the arguments of `maxout_backward`; a kernel can trust the cache."""
     if not isinstance(cache, MaxoutCache):
-        raise TypeError(f"cache is a {type(cache).__name__}: expected the MaxoutCache that maxout returned")
+        raise InputTypeError(f"cache is a {type(cache).__name__}: expected the MaxoutCache that maxout returned")
     dy = as_floating(dy, "dy")
     winners, pieces, (N, C, *rest) = cache
     expected = (N, C // pieces, *rest)

@@ -83,7 +83,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.backend import array_module, as_floating, operation, pair
+from minicnn.backend import InputTypeError, array_module, as_floating, operation, pair
 from minicnn.ops.im2col import output_size
 
 Pair = tuple[int, int]
@@ -119,7 +119,7 @@ def _check_max_pool2d(x: Any, size: Any, stride: Any, pad: Any,
 def _check_max_pool2d_backward(dy: Any, cache: Any) -> tuple[Any, PoolCache]:
     """Return the arguments of `max_pool2d_backward`; a kernel can trust the cache."""
     if not isinstance(cache, PoolCache):
-        raise TypeError(f"cache is a {type(cache).__name__}: expected the PoolCache that max_pool2d returned")
+        raise InputTypeError(f"cache is a {type(cache).__name__}: expected the PoolCache that max_pool2d returned")
     dy = as_floating(dy, "dy", 4)
     winners, (N, C, H, W) = cache.winners, cache.x_shape
     if dy.shape != winners.shape:

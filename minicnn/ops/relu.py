@@ -63,7 +63,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.backend import array_module, as_floating, operation
+from minicnn.backend import InputTypeError, array_module, as_floating, operation
 
 
 class ReluCache(NamedTuple):
@@ -80,7 +80,7 @@ def _check_relu(x: Any) -> tuple[Any]:
 def _check_relu_backward(dy: Any, cache: Any) -> tuple[Any, ReluCache]:
     """Return the arguments of `relu_backward`, checked to belong to each other."""
     if not isinstance(cache, ReluCache):
-        raise TypeError(f"cache is a {type(cache).__name__}: expected the ReluCache that relu returned")
+        raise InputTypeError(f"cache is a {type(cache).__name__}: expected the ReluCache that relu returned")
     dy = as_floating(dy, "dy")
     if cache.positive.dtype != bool or dy.shape != cache.positive.shape:
         raise ValueError(f"dy has shape {dy.shape} but cache.positive is {cache.positive.dtype} of shape "

@@ -65,7 +65,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from minicnn.backend import array_module, as_floating, operation
+import numpy as np
+
+from minicnn.backend import InputTypeError, array_module, as_array, as_floating, operation
 
 
 class SoftmaxCache(NamedTuple):
@@ -90,14 +92,14 @@ def _check_labels(logits: Any, labels: Any) -> tuple[Any, Any]:
     N, K = logits.shape
     xp = array_module(logits)
     if array_module(labels) is not xp:
-        raise TypeError(f"labels is a {type(labels).__module__}.{type(labels).__name__}, but logits is a "
-                        f"{type(logits).__module__}.{type(logits).__name__}: expected arrays of one library")
-    labels = xp.asarray(labels)
+        raise InputTypeError(f"labels is a {type(labels).__module__}.{type(labels).__name__}, but logits is a "
+                             f"{type(logits).__module__}.{type(logits).__name__}: expected arrays of one library")
+    labels = as_array(labels, "labels") if xp is np else labels
     if labels.shape != (N,):
         raise ValueError(f"labels has shape {labels.shape}: expected ({N},), one class for each row of "
                          f"logits {logits.shape}")
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels has dtype {labels.dtype}: expected integers, the class of each row")
+        raise InputTypeError(f"labels has dtype {labels.dtype}: expected integers, the class of each row")
     wrong = (labels < 0) | (labels >= K)
     if wrong.any():
         row = int(wrong.argmax())
@@ -109,8 +111,8 @@ def _check_labels(logits: Any, labels: Any) -> tuple[Any, Any]:
 def _check_backward(cache: Any) -> tuple[SoftmaxCache]:
     """Return the argument of `softmax_cross_entropy_backward`, checked to suit the backend in use."""
     if not isinstance(cache, SoftmaxCache):
-        raise TypeError(f"cache is a {type(cache).__name__}: expected the SoftmaxCache that "
-                        "softmax_cross_entropy returned")
+        raise InputTypeError(f"cache is a {type(cache).__name__}: expected the SoftmaxCache that "
+                             "softmax_cross_entropy returned")
     return (cache._replace(probabilities=as_floating(cache.probabilities, "cache.probabilities", 2)),)
 
 
