@@ -15,6 +15,7 @@ from experiments.store import Result, Store
 from minicnn import checkpoint, data
 from minicnn.data import Dataset
 from minicnn.network import Network
+from minicnn.plumbing.folders import refuse_among_data
 
 Parts = tuple[Dataset, Dataset, Dataset]
 
@@ -31,6 +32,8 @@ class Lab:
 
     def __init__(self, settings: Settings, epoch_done: Callable[..., Any] = lambda **_: None):
         self.settings, self.sizes = settings, settings.sizes
+        if (images := data.place(self.sizes.data)) is not None:
+            refuse_among_data(settings.out, images)
         self.store = Store(Path(settings.out) / "cache")
         self.epoch_done = epoch_done
         self._parts: dict[int, Parts] = {}

@@ -13,9 +13,11 @@ Only stages take long, and their results are stored; `compute` and `draw` run an
 """
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from experiments.claims import Found
 from experiments.lab import Lab
 from experiments.stages import Stage
 from minicnn.npz import write_atomically
+from minicnn.plumbing.folders import FolderInUse
 
 EXPERIMENTS = ("fig1", "fig2", "fig3", "fig4", "fig5", "bagging", "table4", "dendrogram", "scores", "deconvnet",
                "timing")
@@ -87,14 +90,40 @@ def run_stages(lab: Lab, stages: Sequence[Stage], say: Callable[[str], None] = p
     todo = missing(lab, stages)
     if len(todo) < len(stages):
         say(f"{len(stages) - len(todo)} of {len(stages)} stages are done already")
-    expected = [stage.estimate(lab)[0] for stage in todo]
+    expected = {stage: stage.estimate(lab)[0] for stage in todo}
     begin = time.perf_counter()
-    for i, stage in enumerate(todo):
-        start = time.perf_counter()
-        lab.store.write(stage.name, stage.key(lab), stage.run(lab))
+    for i in range(len(todo)):
+        with ExitStack() as held:
+            stage = _take(lab, todo, held, say)
+            todo.remove(stage)
+            start = time.perf_counter()
+            if lab.store.has(stage.name, stage.key(lab)):
+                say(f"[{i + 1}/{len(expected)}] {stage.name}: done by another command")
+                continue
+            lab.store.write(stage.name, stage.key(lab), stage.run(lab))
         now = time.perf_counter()
-        left = sum(expected[i + 1:]) * (now - begin) / sum(expected[:i + 1])
-        say(f"[{i + 1}/{len(todo)}] {stage.name}: {duration(now - start)}; about {duration(left)} left")
+        left = sum(expected[stage] for stage in todo)
+        left *= (now - begin) / (sum(expected.values()) - left)
+        say(f"[{i + 1}/{len(expected)}] {stage.name}: {duration(now - start)}; about {duration(left)} left")
+
+
+def _take(lab: Lab, todo: Sequence[Stage], held: ExitStack, say: Callable[[str], None]) -> Stage:
+    """Return the next stage that no other command is doing; `held` keeps it ours.
+
+    Several commands may share a folder of results. If others are doing all stages that can be done now, one is waited
+    for.
+    """
+    ready = [stage for stage in todo if not missing(lab, stage.needs())]
+    for stage in ready:
+        try:
+            held.enter_context(lab.store.owned(stage.name, stage.key(lab)))
+            return stage
+        except FolderInUse:
+            continue
+    stage = ready[0]
+    held.enter_context(lab.store.owned(stage.name, stage.key(lab),
+                                       lambda who: say(f"waiting for {stage.name}, which is done by {who}")))
+    return stage
 
 
 def compute(lab: Lab, names: Sequence[str]) -> Found:
@@ -108,11 +137,14 @@ def draw(out: Path, found: Found) -> dict[str, Path]:
     for name, values in found.items():
         figure = module(name).draw(values)
         FigureCanvasSVG(figure)
+        drawn = io.BytesIO()
         with rc_context({"svg.hashsalt": name}):        # its names of lines and markers are otherwise drawn at random
-            figure.savefig(out / f"{name}.svg", metadata={"Date": None})
+            figure.savefig(drawn, format="svg", metadata={"Date": None})
+        write_atomically(out / f"{name}.svg", drawn.getvalue())
         FigureCanvasAgg(figure)
-        paths[name] = out / f"{name}.png"
-        figure.savefig(paths[name], dpi=110, metadata={"Software": None})
+        paths[name], drawn = out / f"{name}.png", io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=110, metadata={"Software": None})
+        write_atomically(paths[name], drawn.getvalue())
     return paths
 
 

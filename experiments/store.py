@@ -5,14 +5,18 @@ two experiments that need the same forest find the same file.
 """
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.npz import CheckpointError, read_archive, writable_folder, write_archive
+from minicnn.npz import CheckpointError, read_archive, remove_unfinished, writable_folder, write_archive
+from minicnn.plumbing import folders
 
 _FORMAT = ("minicnn experiments stage", 1)
 
@@ -86,6 +90,19 @@ class Store:
         except CheckpointError as error:
             raise CheckpointError(f"{error}; delete the file, and the next run makes it anew") from error
         return Result(header["plain"], arrays)
+
+    @contextmanager
+    def owned(self, name: str, key: str, wait: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Keep other processes from making this result while the block runs; `wait` as for `folders.owned`.
+
+        Raises
+        ------
+        FolderInUse
+            Another process is making it, and `wait` is not given.
+        """
+        with folders.owned(self.folder, self.path(f".{name}", key, ".lock").name, wait):
+            remove_unfinished(self.folder, glob.escape(self.path(name, key).name))
+            yield
 
     def write(self, name: str, key: str, result: Result) -> None:
         """Keep a result.

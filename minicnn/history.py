@@ -24,6 +24,17 @@ KEYS = ("epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "lr", "mome
         "images_per_second")
 
 
+def is_record(value: Any) -> bool:
+    """Return whether `value`, read from a file, is the record of an epoch: a number for each of `KEYS`.
+
+    Examples
+    --------
+    >>> is_record(dict.fromkeys(KEYS, 0.0)), is_record({"epoch": 1})
+    (True, False)
+    """
+    return isinstance(value, dict) and all(type(value.get(key)) in (int, float) for key in KEYS)
+
+
 class History:
     """The records of a run, one dict for each epoch.
 
@@ -97,11 +108,11 @@ class History:
             for number, line in enumerate(file, start=1):
                 try:
                     record = json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise ValueError(f"{path}, line {number} is not JSON: {error}") from error
-                if not isinstance(record, dict) or not set(KEYS) <= set(record):
+                if not is_record(record):
                     raise ValueError(f"{path}, line {number} is no record of an epoch: expected the keys "
-                                     f"{', '.join(KEYS)}")
+                                     f"{', '.join(KEYS)}, each with a number")
                 records.append(record)
         return cls(records)
 

@@ -100,14 +100,35 @@ def writable_folder(path: str | os.PathLike[str]) -> Path:
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        there = Path(error.filename)
+        what = f"a link to {os.readlink(there)}, which does not exist" if there.is_symlink() else "a file"
+        raise OSError(error.errno, f"output folder {folder} cannot be written: {there} is {what}. Choose another "
+                                   "folder") from error
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
         probe = folder / f".probe.{os.getpid()}"
         write_atomically(probe, b"\0" * 4096)
         probe.unlink()
     except OSError as error:
-        reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
-        raise OSError(error.errno, f"output folder {folder} cannot be written: {reason.strerror or reason}. "
-                                   "Choose another folder, or free space in this one") from error
+        raise _unwritable(folder, error) from error
     return folder
+
+
+def _unwritable(folder: Path, error: OSError) -> OSError:
+    reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    return OSError(error.errno, f"output folder {folder} cannot be written: {reason.strerror or reason}. "
+                                "Choose another folder, or free space in this one")
+
+
+def remove_unfinished(folder: Path, name: str) -> None:
+    """Remove what `write_atomically` left of files `name`, a pattern, when its process was killed while it wrote.
+
+    Call it only where no other process can be writing such a file.
+    """
+    for part in folder.glob(f".{name}.*.part"):
+        _remove(part)
 
 
 def to_host(array: Any) -> np.ndarray:

@@ -30,7 +30,8 @@ from .split import (
     stratified,
 )
 
-__all__ = ["PLANKTON_COUNTS", "Dataset", "load", "load_split", "load_splits", "resize", "resize_loops", "save_split",
+__all__ = ["PLANKTON_COUNTS", "Dataset", "has_parts", "load", "load_split", "load_splits", "place", "resize",
+           "resize_loops", "save_split",
            "scale_counts", "split"]
 
 SPECS = ("synthetic", "plankton:PATH", "folder:PATH", "mnist:PATH", "fashion-mnist:PATH", "cifar10:PATH",
@@ -147,6 +148,8 @@ def load_splits(spec: str, size: int | tuple[int, int] = 28, counts: Sequence[in
     train, valid = (known.subset(part) for part in rows)
     if chosen:
         test = test.subset(stratified(test.labels, chosen[2:], seed)[0])
+    else:
+        test.source["indices"] = list(range(len(test)))
     for dataset in (train, valid, test):
         dataset.source["split"] = {"seed": seed, "counts": [len(train), len(valid), len(test)]}
     return _warned_of_missing_classes((train, valid, test))

@@ -259,8 +259,17 @@ def save_split(path: str | os.PathLike[str], parts: Parts) -> None:
     write_atomically(path, json.dumps(record).encode())
 
 
-def load_split(path: str | os.PathLike[str], dataset: Dataset) -> Parts:
-    """Split `dataset` as recorded by `save_split`.
+def load_split(path: str | os.PathLike[str], dataset: Dataset, test_part: Dataset | None = None) -> Parts:
+    """Split a data set as recorded by `save_split`.
+
+    Parameters
+    ----------
+    path : path
+        The record.
+    dataset : Dataset
+        The whole set, or the published training part of a set that has two parts.
+    test_part : Dataset, optional
+        The published test part, of which the test images were taken. By default they were taken of `dataset`.
 
     Raises
     ------
@@ -282,13 +291,15 @@ def load_split(path: str | os.PathLike[str], dataset: Dataset) -> Parts:
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} is not a split of this version ({error}): "
                          "expected a file written by save_split") from error
-    if len(np.unique(np.concatenate(rows))) != sum(map(len, rows)):
-        raise ValueError(f"{path}: an image is listed twice, so the parts overlap: split again")
-    highest = int(max(part.max(initial=-1) for part in rows))
-    if highest >= len(dataset):
-        raise ValueError(f"{path} lists image {highest}, but {dataset.name!r} has {len(dataset)} images: it "
-                         f"is a split of {of!r}, or of another version of it")
-    train, valid, test = (dataset.subset(part) for part in rows)
+    tests = dataset if test_part is None else test_part
+    for source, taken in [(dataset, rows)] if test_part is None else [(dataset, rows[:2]), (tests, rows[2:])]:
+        listed = np.concatenate(taken)
+        if len(np.unique(listed)) != len(listed):
+            raise ValueError(f"{path}: an image is listed twice, so the parts overlap: split again")
+        if (highest := int(listed.max(initial=-1))) >= len(source):
+            raise ValueError(f"{path} lists image {highest}, but {source.name!r} has {len(source)} images: it "
+                             f"is a split of {of!r}, or of another version of it")
+    train, valid, test = dataset.subset(rows[0]), dataset.subset(rows[1]), tests.subset(rows[2])
     for name, part, mark in zip(_NAMES, (train, valid, test), marks):
         if _fingerprint(part) != mark:
             raise ValueError(f"{path}: the labels of the {name} images are not those that were split: it is "

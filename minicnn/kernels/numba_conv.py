@@ -33,13 +33,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
 from minicnn.kernels.numba_registers import ROWS, lanes_of, make_tile
 from minicnn.kernels.threads import parallel_region
 from minicnn.kernels.windows import Bordered, real_windows
 from minicnn.ops.conv import ConvCache
 from minicnn.ops.im2col import output_size
+from minicnn.plumbing.compiled import njit
 
 PARTS = 8  # partial sums of dw over the images of a batch, whatever the number of threads
 PAGE, LINE = 4096, 16  # bytes after which places in L1 repeat; numbers that move the next filter to another place

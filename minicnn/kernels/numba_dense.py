@@ -11,7 +11,7 @@ Images are channels last, (N, H, W, C).
 from __future__ import annotations
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
 from minicnn.kernels.numba_conv import (
     PARTS,
@@ -26,6 +26,7 @@ from minicnn.kernels.numba_fused import DEAD, FusedCache
 from minicnn.kernels.numba_registers import ROWS, lanes_of
 from minicnn.kernels.threads import parallel_region
 from minicnn.kernels.windows import Bordered, real_windows
+from minicnn.plumbing.compiled import njit
 
 
 @njit(cache=True, nogil=True)

@@ -17,12 +17,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
 from minicnn.kernels.geometry import Geometry
 from minicnn.kernels.numba_conv import border, convolve, convolve_images, forward_windows, pack_weights
 from minicnn.kernels.numba_registers import ROWS, lanes_of, make_max_rows
 from minicnn.kernels.threads import parallel_region
+from minicnn.plumbing.compiled import njit
 
 DEAD = 255  # the winner's code where ReLU made the value 0
 FILL = 32  # pixels that are convolved together, at least

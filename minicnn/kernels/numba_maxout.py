@@ -5,10 +5,11 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from minicnn.kernels.threads import parallel_region
 from minicnn.ops.maxout import MaxoutCache
+from minicnn.plumbing.compiled import njit
 
 
 def maxout(x: Any, pieces: int) -> tuple[Any, MaxoutCache]:

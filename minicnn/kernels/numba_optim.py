@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from minicnn.plumbing.compiled import njit
 
 
 def sgd_update(value: Any, grad: Any, velocity: Any, lr: float, momentum: float, nesterov: bool,

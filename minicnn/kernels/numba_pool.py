@@ -4,11 +4,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from minicnn.kernels.threads import parallel_region
 from minicnn.ops.im2col import output_size
 from minicnn.ops.pool import PoolCache
+from minicnn.plumbing.compiled import njit
 
 
 def max_pool2d(x: Any, size: Any, stride: Any = None, pad: Any = 0,

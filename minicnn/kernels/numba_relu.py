@@ -4,10 +4,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from minicnn.kernels.threads import parallel_region
 from minicnn.ops.relu import ReluCache
+from minicnn.plumbing.compiled import njit
 
 
 def relu(x: Any) -> tuple[Any, ReluCache]:

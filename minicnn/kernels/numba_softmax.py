@@ -7,9 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from minicnn.ops.softmax import SoftmaxCache
+from minicnn.plumbing.compiled import njit
 
 
 @njit(cache=True, nogil=True)

@@ -22,7 +22,7 @@ import functools
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
 from minicnn.kernels import numba_dense
 from minicnn.kernels.geometry import Geometry
@@ -30,6 +30,7 @@ from minicnn.kernels.numba_fused import DEAD, FusedCache
 from minicnn.kernels.numba_registers import SHORT_BYTES, lanes_of, make_add_rows, make_add_windows
 from minicnn.kernels.threads import parallel_region
 from minicnn.kernels.windows import Bordered, real_windows
+from minicnn.plumbing.compiled import njit
 
 L1_BYTES = 32 * 2**10  # of the nearest cache, as most processors have it at least
 LIST = 32  # winners of a filter that are worth loading and storing its dw for
