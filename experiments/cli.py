@@ -75,7 +75,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
         runner.run_stages(lab, stages, say=lambda line: print(line, flush=True))
     found = runner.compute(lab, names)
     verdicts = claims.judge(found)
-    with owned(settings.out, wait=lambda who: print(f"waiting for {settings.out}, which is in use by {who}", flush=True)):
+    with owned(settings.out, wait=lambda who: print(f"waiting for {who}, which writes its report there", flush=True)):
         pictures = runner.draw(settings.out, found)
         contents = report.contents(lab, found, verdicts, command, stages)
         runner.write_results(settings.out / "results.json", contents)

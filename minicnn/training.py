@@ -31,6 +31,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,23 @@ from tqdm import tqdm
 from minicnn import ops, recipes
 from minicnn.backend import cores_for_kernels, get_backend
 from minicnn.checkpoint import TrainingState, get_weights, save, set_weights
-from minicnn.evaluation import checked_arrays, mean_loss_and_accuracy
+from minicnn.evaluation import checked_arrays, mean_loss_and_accuracy, names_of
 from minicnn.history import History
+from minicnn.inputs import integer
 from minicnn.layers import positive
 from minicnn.network import Network
-from minicnn.npz import CheckpointError, writable_folder
+from minicnn.npz import CheckpointError, remove_unfinished, writable_folder
 from minicnn.optim import SGD
-
-STATE = "state.npz"
-HISTORY = "history.jsonl"
+from minicnn.plumbing.folders import owned, refuse_among_data
+from minicnn.run_folder import (
+    HISTORY,
+    NETWORKS,
+    STATE,
+    load_state,
+    remove_run,
+    require_no_networks,
+    require_own_networks,
+)
 
 
 class StopTraining(Exception):
@@ -71,7 +80,8 @@ def fit(net: Network, train: Any, valid: Any, epochs: int = 25, optimizer: SGD |
     net : Network
         Trained in place.
     train, valid : Dataset or (images, labels)
-        Images (N, C, H, W) and class indices (N,).
+        Images (N, C, H, W) and class indices (N,); `minicnn.inputs` says which pixels and labels are taken. The class
+        names of a Dataset become those of `net`, which thereafter numbers the classes of other data sets by name.
     epochs : int
         Passes over `train` in the whole run, those done before a resume included.
     optimizer : SGD, optional
@@ -81,9 +91,10 @@ def fit(net: Network, train: Any, valid: Any, epochs: int = 25, optimizer: SGD |
     batch_size : int
         Images in a step; the last batch of an epoch is smaller if it must be.
     seed : int
-        Of the generator that shuffles the training images.
+        Seed, 0 or more, of the generator that shuffles the training images.
     checkpoint_dir : path, optional
-        Folder for checkpoints and history; made if missing. Without one nothing is written.
+        Folder for checkpoints and history; made if missing. Without one nothing is written. While training
+        lasts, no other process may write there.
     resume : bool
         Continue the run in `checkpoint_dir`, if there is one. False starts again, and removes its files.
     callbacks : iterable of callable
@@ -101,12 +112,13 @@ def fit(net: Network, train: Any, valid: Any, epochs: int = 25, optimizer: SGD |
     Raises
     ------
     ValueError
-        Data that do not fit the network; a setting out of range.
+        Data that do not fit the network; a setting out of range; a `checkpoint_dir` inside the data folder.
     CheckpointError
-        The run in `checkpoint_dir` was made with other settings (each is named), or its state is damaged.
+        The run in `checkpoint_dir` was made with other settings (each is named), or its state is damaged, or
+        gone, or not that of the networks there. Nothing is removed then.
     OSError
-        `checkpoint_dir` cannot be written. Known before training starts; if the disk fills up later, the
-        state of the epoch before stays.
+        `checkpoint_dir` cannot be written, or another process is training there. Known before training starts;
+        if the disk fills up later, the state of the epoch before stays.
     DivergedError
         The loss is not finite; the message says where and the likely cause.
     KeyboardInterrupt
@@ -132,21 +144,28 @@ def fit(net: Network, train: Any, valid: Any, epochs: int = 25, optimizer: SGD |
     run = _Run(net, train, valid, positive(epochs, "epochs"), optimizer, constraints,
                positive(batch_size, "batch_size"), seed)
     patience = None if patience is None else positive(patience, "patience")
-    callbacks = list(callbacks)
+    callbacks = _list(callbacks, "callbacks", callable, "a function")
+    folder = None
     if checkpoint_dir is not None:
-        run.open(writable_folder(checkpoint_dir), resume)
-    try:
-        with cores_for_kernels(), np.errstate(over="ignore", invalid="ignore"):
-            while run.epoch < run.epochs and not run.is_stale(patience):
-                record = run.one_epoch(progress)
-                for callback in callbacks:
-                    callback(net=net, epoch=run.epoch, history=run.history, record=record)
-    except StopTraining:
-        pass
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(run.how_to_continue()) from None
-    finally:
-        set_weights(net, run.best)
+        for part in (train, valid):
+            if path := getattr(part, "source", {}).get("path"):
+                refuse_among_data(checkpoint_dir, path)
+        folder = writable_folder(checkpoint_dir)
+    with nullcontext() if folder is None else owned(folder):
+        if folder is not None:
+            run.open(folder, resume)
+        try:
+            with cores_for_kernels(), np.errstate(over="ignore", invalid="ignore"):
+                while run.epoch < run.epochs and not run.is_stale(patience):
+                    record = run.one_epoch(progress)
+                    for callback in callbacks:
+                        callback(net=net, epoch=run.epoch, history=run.history, record=record)
+        except StopTraining:
+            pass
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(run.how_to_continue()) from None
+        finally:
+            set_weights(net, run.best)
     return run.history
 
 
@@ -155,24 +174,28 @@ class _Run:
 
     def __init__(self, net: Network, train: Any, valid: Any, epochs: int, optimizer: SGD | None,
                  constraints: Sequence[Any] | None, batch_size: int, seed: int):
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ValueError(f"seed={seed!r}: expected an integer not less than 0")
         self.images, self.labels = checked_arrays(net, train, "train")
-        self.valid = checked_arrays(net, valid, "valid")
+        names = net.class_names or names_of(train)
+        self.valid = checked_arrays(net, valid, "valid", names)
+        if optimizer is not None and not isinstance(optimizer, SGD):
+            raise ValueError(f"optimizer={optimizer!r}: expected minicnn.optim.SGD(net.parameters(), lr), or None")
         if optimizer is None:
             optimizer, usual = recipes.default(net)
             constraints = usual if constraints is None else constraints
         if {id(p) for p in optimizer.parameters} - {id(p) for p in net.parameters()}:
             raise ValueError(f"the optimizer has parameters that are not those of network {net.name!r}: "
                              "make it with SGD(net.parameters(), ...)")
-        self.net, self.optimizer, self.constraints = net, optimizer, list(constraints or ())
-        self.epochs, self.batch_size, self.seed = epochs, batch_size, int(seed)
+        self.net, self.optimizer = net, optimizer
+        self.constraints = _list(constraints or (), "constraints", lambda c: hasattr(c, "apply"), "MaxNorm")
+        self.epochs, self.batch_size, self.seed = epochs, batch_size, integer(seed, "seed", 0)
         self.order = np.random.Generator(np.random.PCG64(self.seed))
         self.epoch = 0
         self.history = History()
         self.best = get_weights(net)
         self.folder: Path | None = None
         self.device: Any = None
+        if len(names) == net.n_classes:     # a data set may have fewer: what the other outputs mean, nobody knows
+            net.class_names = names
 
     def settings(self) -> dict[str, Any]:
         """Return what a run must have in common with a saved one to continue it."""
@@ -190,27 +213,33 @@ class _Run:
         """Continue the run in `folder`, or begin one there."""
         self.folder = folder
         state = folder / STATE
+        for name in (NETWORKS, STATE, HISTORY):
+            remove_unfinished(folder, name)
         if resume and state.exists():
-            self.restore(TrainingState.load(state), state)
+            self.restore(state)
             return
-        for old in (state, folder / HISTORY, *folder.glob("epoch-[0-9]*.npz")):
-            old.unlink(missing_ok=True)
+        if resume:
+            require_no_networks(folder, get_weights(self.net))
+        remove_run(folder)
         self.save()
 
-    def restore(self, state: TrainingState, path: Path) -> None:
-        """Become the run that `state` describes."""
+    def restore(self, path: Path) -> None:
+        """Become the run whose state is in file `path`."""
+        state = load_state(path)
         state.require(self.settings(), path)
         if state.epoch > self.epochs:
             raise CheckpointError(f"{path}: that run has done {state.epoch} epochs already, more than epochs="
                                   f"{self.epochs}: ask for at least as many, or choose another folder")
+        require_own_networks(path, state)
         parameters = self.optimizer.parameters
         try:
+            set_weights(self.net, state.best)       # later on these must fit too
             set_weights(self.net, state.weights)
             self.optimizer.load_state_dict({"steps": state.steps, "epoch": state.epoch,
                                             "velocities": [state.velocities[p.name] for p in parameters]})
             self.order.bit_generator.state = state.data_order
             self.net.rng.bit_generator.state = state.dropout
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{path} is inconsistent: {type(error).__name__}: {error}") from error
         self.epoch, self.history, self.best = state.epoch, History(state.history), state.best
 
@@ -317,6 +346,14 @@ class _Run:
             return stopped + "nothing is saved: give fit a checkpoint_dir to make a run that can be continued"
         return stopped + (f"epochs up to {self.epoch} are saved: to continue, call fit with the same "
                           f"arguments, checkpoint_dir={str(self.folder)!r} and resume=True")
+
+
+def _list(given: Any, name: str, fits: Callable[[Any], bool], what: str) -> list[Any]:
+    """Return `given` as a list of things that fit."""
+    things = list(given) if isinstance(given, Iterable) else [given]
+    if not isinstance(given, Iterable) or not all(map(fits, things)):
+        raise ValueError(f"{name}={given!r}: expected a list, each of it such as {what}")
+    return things
 
 
 def _lower(lr: float) -> str:
