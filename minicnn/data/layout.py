@@ -104,7 +104,8 @@ def _parts(path: Path, names: set[str], top: tuple[str, ...]) -> dict[str, str]:
     if any(name.lower() in _VALID for name in names):
         message += (". minicnn draws validation images from train/ by itself: move those of the validation folder into "
                     "train/, or call it test/ if there is none")
-    raise ValueError(f"{message}. Expected a train/ and a test/ folder, or class folders alone. {_EXPECTED}")
+    raise ValueError(f"{message}. Expected a train/ and a test/ folder, or class folders alone: pass "
+                     "one of these folders, or move its class folders to the others'")
 
 
 def _archives(tree: FileTree) -> str:
