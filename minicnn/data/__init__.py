@@ -147,7 +147,7 @@ def load_splits(spec: str, size: int | tuple[int, int] = 28, counts: Sequence[in
     rows = stratified(known.labels, chosen[:2] if chosen else default_counts(len(known), 2, f"train of {spec}"), seed)
     train, valid = (known.subset(part) for part in rows)
     if chosen:
-        test = test.subset(stratified(test.labels, chosen[2:], seed)[0])
+        test = test.subset(stratified(test.labels, chosen[2:], seed, every_class=False)[0])
     else:
         test.source["indices"] = list(range(len(test)))
     for dataset in (train, valid, test):

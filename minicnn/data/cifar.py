@@ -188,7 +188,7 @@ def _batch(place: Path, name: str, content: bytes, classes: int) -> tuple[np.nda
         pixels, labels = batch["data"], plain_pickle.integers(where, key, batch[key])
         if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
             kind = f"array of {pixels.dtype}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
-            raise ValueError(f"{where}: entry 'data' is a {kind}: expected an array of uint8")
+            raise ValueError(f"{where}: entry 'data' has type {kind}: expected an array of uint8")
         if pixels.shape != (len(labels), _PIXELS):
             raise ValueError(f"{where}: entry 'data' has shape {pixels.shape} and there are {len(labels)} labels: "
                              f"expected {_PIXELS} bytes for each label")

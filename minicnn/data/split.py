@@ -70,7 +70,7 @@ def split(dataset: Dataset, counts: Sequence[int] = PLANKTON_COUNTS, seed: int =
     return train, valid, test
 
 
-def stratified(labels: np.ndarray, counts: Sequence[int], seed: int) -> list[np.ndarray]:
+def stratified(labels: np.ndarray, counts: Sequence[int], seed: int, every_class: bool = True) -> list[np.ndarray]:
     """Draw disjoint sets of rows with `counts` members, each with its share of every class.
 
     Parameters
@@ -82,6 +82,8 @@ def stratified(labels: np.ndarray, counts: Sequence[int], seed: int) -> list[np.
         or more.
     seed : int
         Seed of the draw.
+    every_class : bool
+        Raise if the first set is too small to hold every such class. False: draw the shares alone then, as a test set.
 
     Returns
     -------
@@ -109,6 +111,8 @@ def stratified(labels: np.ndarray, counts: Sequence[int], seed: int) -> list[np.
     members = [rng.permutation(np.flatnonzero(labels == k)) for k in range(int(labels.max()) + 1)]
     left = np.array([len(rows) for rows in members])
     minimum = (left >= 3).astype(np.int64)
+    if minimum.sum() > counts[0] and not every_class:
+        minimum = np.zeros_like(left)
     if minimum.sum() > counts[0]:
         raise ValueError(f"{counts[0]} training images cannot hold one of each of {minimum.sum()} classes: "
                          "ask for more")

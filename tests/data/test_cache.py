@@ -1,6 +1,7 @@
 """Cached arrays: what makes a new file, what a damaged one does, and a folder that cannot be used."""
 from __future__ import annotations
 
+import io
 import os
 
 import numpy as np
@@ -66,8 +67,16 @@ def flip_a_pixel(content):
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1:]
 
 
+def array_file():
+    """An array alone, not an archive of arrays."""
+    file = io.BytesIO()
+    np.save(file, np.arange(9))
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
-    "damage", [lambda c: b"", lambda c: c[: len(c) // 2], lambda c: b"garbage" * 99, flip_a_pixel]
+    "damage", [lambda c: b"", lambda c: c[: len(c) // 2], lambda c: b"garbage" * 99, flip_a_pixel,
+               lambda c: b"\x93NUMPY" + c[6:], lambda c: array_file(), lambda c: c.replace(b"PK\1\2", b"PK\1\3")]
 )
 def test_damaged_file_is_made_again_with_a_warning(tmp_path, decodes, damage):
     path, store = write_tree(tmp_path / "set", FILES), tmp_path / "cache"

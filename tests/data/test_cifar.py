@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import pickletools
 import struct
 import tarfile
 
@@ -126,6 +127,86 @@ def test_arrays_in_fortran_order(tmp_path):
     assert np.array_equal(np.rint(images.reshape(10, -1) * 255), pixels[:10])
 
 
+def py3_batch(pixels, labels, protocol, old_numpy=False, key=str):
+    """A batch that Python 3 pickled again; `old_numpy`: as NumPy 1 wrote it, whose modules had other names."""
+    content = pickle.dumps({key("data"): pixels, key("labels"): labels}, protocol=protocol)
+    if old_numpy:
+        content = content.replace(b"cnumpy._core", b"cnumpy.core")                                  # protocols 0 to 3
+        for module in (b"multiarray", b"numeric"):                                                  # with lengths
+            new, old = b"numpy._core." + module, b"numpy.core." + module
+            content = content.replace(bytes([len(new)]) + new, bytes([len(old)]) + old)
+        content = unframed(content)
+    return content
+
+
+def unframed(content: bytes) -> bytes:
+    """A pickle without its frames, which are only hints of length and would be wrong."""
+    ops, out = list(pickletools.genops(content)), b""
+    for (op, _, start), end in zip(ops, [*(op[2] for op in ops[1:]), len(content)]):
+        out += b"" if op.name == "FRAME" else content[start:end]
+    return out
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("old_numpy", [False, True])
+@pytest.mark.parametrize("kind", ["list", "numpy integers", "big-endian array", "read-only", "Fortran", "view"])
+def test_batches_pickled_again_by_python_3(tmp_path, protocol, old_numpy, kind):
+    versions, _, _ = archives(10)
+    pixels, labels = RNG.integers(0, 256, (10, 3072), dtype=np.uint8), RNG.permutation(10)
+    if kind == "read-only":
+        pixels.flags.writeable = False
+    stored = {"list": labels.tolist(), "numpy integers": list(labels), "big-endian array": labels.astype(">i2")}
+    views = {"Fortran": np.asfortranarray(pixels), "view": np.repeat(pixels, 2, axis=1)[:, ::2]}
+    batch = py3_batch(views.get(kind, pixels),
+                      stored.get(kind, labels), protocol, old_numpy, key=str.encode if kind == "view" else str)
+    names = pickle.dumps({"label_names": list(NAMES[10])}, protocol=protocol)
+    write_tree(tmp_path, {**versions["cifar-10-batches-py"], "test_batch": batch, "batches.meta": names})
+    dataset = cifar.load(tmp_path, part="test")
+    assert np.array_equal(np.rint(dataset.images.reshape(10, -1) * 255), pixels)
+    assert dataset.labels.tolist() == labels.tolist() and dataset.class_names == NAMES[10]
+
+
+@pytest.mark.parametrize("bomb", [
+    b"\x80\x02K\x01r\xff\xff\xff\x7f.",                                              # an index in the memo of 2**31
+    b"\x80\x03cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R.",                        # bytearray(2**31)
+    b"\x80\x05\x96" + struct.pack("<Q", 2**60) + b"x.",                              # 2**60 bytes, of which 1 is there
+    b"\x80\x02]q\x00" + b"".join(b"](h" + bytes([i]) + b"h" + bytes([i]) + b"eq" + bytes([i + 1]) for i in range(40))
+    + b"}U\x06labelsh\x28s.",                                                        # 40 lists of two lists: 2**40
+    py2_pickle({"labels": b"(" * 3000 + b"t" * 3000}),                               # 3,000 tuples, one in the other
+])
+def test_pickles_that_would_fill_the_memory_or_never_end(tmp_path, bomb):
+    versions, _, _ = archives(10)
+    for name in ("test_batch", "batches.meta"):
+        write_tree(tmp_path, {**versions["cifar-10-batches-py"], name: bomb})
+        with pytest.raises(ValueError, match=name):
+            cifar.load(tmp_path, part="test")
+
+
+@pytest.mark.parametrize("entry, said", [
+    (b"N", "'labels' is a NoneType: expected a list of integers"),
+    (py2_list(["a", "b"], text), "is a list: expected a list of integers"),
+    (b"]G" + bytes(8) + b"a", "expected a list of integers"), (b"]\x88a", "expected a list of integers"),
+    (py2_list([1], lambda v: b"\x8a\x09" + bytes(8) + b"\x01"), "expected a list of integers"),      # 2**64
+])
+def test_labels_that_are_no_integers_are_named(tmp_path, entry, said):
+    versions, _, _ = archives(10)
+    batch = py2_pickle({"data": py2_array(np.zeros((1, 3072), np.uint8)), "labels": entry})
+    write_tree(tmp_path, {**versions["cifar-10-batches-py"], "test_batch": batch})
+    with pytest.raises(ValueError, match=f"test_batch: .*{said}"):
+        cifar.load(tmp_path, part="test")
+
+
+@pytest.mark.parametrize("pixels, said", [
+    (py2_list([1, 2]), "list"), (py2_array(np.zeros((1, 3072), "<i4"), "i4"), "array of int32"), (b"N", "NoneType"),
+])
+def test_pixels_that_are_no_bytes_are_named(tmp_path, pixels, said):
+    versions, _, _ = archives(10)
+    batch = py2_pickle({"data": pixels, "labels": b"]"})
+    write_tree(tmp_path, {**versions["cifar-10-batches-py"], "test_batch": batch})
+    with pytest.raises(ValueError, match=f"entry 'data' has type {said}: expected an array of uint8"):
+        cifar.load(tmp_path, part="test")
+
+
 class Attack:
     """Pickles to a call of os.system."""
 
@@ -170,6 +251,9 @@ def test_hostile_and_damaged_pickles_are_refused(tmp_path, kind):
         cifar.load(tmp_path, part="test")
     assert not (tmp_path / "proof").exists()
     assert cifar.load(tmp_path, part="train").images.shape == (10, 3, 32, 32)  # and no stand-in was altered
+    for again in range(3, 6):
+        (tmp_path / "test_batch").write_bytes(py3_batch(np.ones((10, 3072), np.uint8), list(range(10)), again))
+        assert cifar.load(tmp_path, part="test").images.mean() == pytest.approx(1 / 255)
 
 
 def test_the_attack_is_a_real_one(tmp_path):
@@ -220,6 +304,16 @@ def test_missing_files(tmp_path):
     write_tree(tmp_path / "part", {name: files[name] for name in ("data_batch_1.bin", "batches.meta.txt")})
     with pytest.raises(FileNotFoundError, match=r"lacks data_batch_2.bin, .*test_batch.bin"):
         cifar.load(tmp_path / "part")
+    for classes in (10, 100):
+        for name, files_of in archives(classes)[0].items():
+            for missing in files_of:
+                if missing.startswith("coarse"):
+                    continue
+                place = tmp_path / missing / name
+                write_tree(place, {"other.txt": b"", **{file: b"" for file in files_of if file != missing}})
+                for path in (place, place.parent):
+                    with pytest.raises(FileNotFoundError, match=f"lacks {missing} .there is .*'other.txt'"):
+                        cifar.load(path, classes=classes)
     whole = pack(tmp_path / "cifar-10-binary.tar.gz", "cifar-10-batches-bin", files)
     whole.with_name("mine.tar.gz").write_bytes(whole.read_bytes())
     with pytest.raises(

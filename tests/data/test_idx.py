@@ -9,7 +9,7 @@ import pytest
 from minicnn import data
 from minicnn.data import idx
 
-from .files import idx_bytes, real
+from .files import idx_bytes, real, write_tree
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 5, 4), dtype=np.uint8)
 LABELS = np.arange(20) % 10
@@ -94,6 +94,59 @@ def test_missing_file_and_unknown_part(tmp_path):
         idx.load(tmp_path)
     with pytest.raises(ValueError, match="no part 'valid': expected train or test"):
         idx.load(tmp_path, part="valid")
+
+
+NAMES = [f"{prefix}-{kind}-ubyte" for prefix in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+
+
+@pytest.mark.parametrize("rename", [
+    lambda name: name.replace("-idx", ".idx"), lambda name: name.replace("-idx", ".idx") + ".gz",
+    lambda name: name.replace("-", "_"), lambda name: name.upper(), lambda name: name + ".GZ",
+    lambda name: name.replace("t10k", "test"), lambda name: f"{name}/{name}", lambda name: f"{name}.gz/{name}",
+    lambda name: f"{name}/{name.replace('-idx', '.idx')}",
+])
+@pytest.mark.parametrize("zipped", [False, True])  # whatever the name says
+def test_names_that_mirrors_and_unpackers_give(tmp_path, rename, zipped):
+    expected = idx.load(write(tmp_path), size=4)
+    for name in NAMES:
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).unlink()
+        target = tmp_path / rename(name)
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(gzip.compress(content) if zipped else content)
+    found = data.load(f"mnist:{tmp_path}", size=4)
+    assert np.array_equal(found.images, expected.images) and np.array_equal(found.labels, expected.labels)
+
+
+def test_the_published_name_comes_first(tmp_path):
+    write(tmp_path)
+    (tmp_path / "train-images.idx3-ubyte").write_bytes(b"another attempt")
+    (tmp_path / "Train-labels-idx1-ubyte.gz").write_bytes(b"another attempt")
+    assert len(idx.load(tmp_path)) == 30
+
+
+@pytest.mark.parametrize("there, said", [
+    ({"archive.zip": b"x", "train-images.idx3.npy": b"x"}, "and found 'archive.zip', 'train-images.idx3.npy'"),
+    ({}, "and found nothing"), ({"train-images-idx3-ubyte/": b""}, "and found 'train-images-idx3-ubyte'"),
+    ({"MNIST/raw/train-images-idx3-ubyte": b"x"}, "and found 'MNIST'"),
+])
+def test_what_is_there_instead_is_told(tmp_path, there, said):
+    with pytest.raises(FileNotFoundError, match=f"neither train-images-idx3-ubyte nor .*, {said}; python -m minicnn"):
+        idx.load(write_tree(tmp_path, there))
+
+
+def test_a_path_that_is_no_folder(tmp_path):
+    file = write(tmp_path) / "train-images-idx3-ubyte"
+    with pytest.raises(FileNotFoundError, match=r"is no folder: expected the folder that holds the four IDX files"):
+        data.load(f"mnist:{file}")
+    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist: expected the folder"):
+        data.load(f"mnist:{tmp_path / 'nowhere'}")
+
+
+def test_images_without_pixels(tmp_path):
+    write(tmp_path, train=(np.zeros((20, 0, 4), np.uint8), LABELS))
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte holds 20 x 0 x 4 pixels"):
+        idx.load(tmp_path)
 
 
 @pytest.mark.realdata

@@ -76,6 +76,42 @@ def test_published_test_part_is_the_test_set(tmp_path):
         data.load_splits(f"folder:{path}", counts=(50, 20, 41))
 
 
+@pytest.mark.parametrize("parts", [False, True])
+@pytest.mark.parametrize("n", range(2, 10))
+def test_too_few_images_are_told_as_what_the_user_has(tmp_path, parts, n):
+    files = {name: content for part in (("train/", "test/") if parts else ("",))
+             for name, content in images(n, part).items()}
+    spec = f"folder:{write_tree(tmp_path, files)}"
+    if n <= 4:  # by hand, exact shares of 8 images: 6.59 0.40 1.002 0.01, so the seat left goes to training
+        what = f"train of {spec} has {2 * n}" if parts else f"{spec} has {2 * n}"
+        with pytest.raises(ValueError, match=rf"^{what} images, too few to be split by default.*counts") as error:
+            data.load_splits(spec, size=4)
+        assert "counts=(" not in str(error.value)
+    else:
+        assert min(map(len, data.load_splits(spec, size=4))) >= 1
+    assert [len(part) for part in data.load_splits(spec, size=4, counts=(2, 1, 1))] == [2, 1, 1]
+
+
+def test_a_class_without_training_images_is_told(tmp_path):
+    files = images(30) | {f"rare{i}/0.png": grey_bytes(i) for i in range(9)}
+    spec = f"folder:{write_tree(tmp_path, files)}"
+    with pytest.warns(UserWarning, match=r"no training image of class 'rare\d', .* of 11 classes, of fewer than 3"):
+        train, _, _ = data.load_splits(spec, size=4, counts=(20, 20, 20))
+    assert np.count_nonzero(train.class_counts == 0) > 5
+
+
+@pytest.mark.parametrize("arguments, said", [
+    ({"spec": None}, "unknown data spec None"), ({"spec": b"folder:x"}, "unknown data spec b'folder:x'"),
+    ({"part": 5}, "part=5: expected 'train' or 'test'"), ({"part": ["train"]}, "part=.*expected 'train'"),
+    ({"cache_dir": 5}, "cache_dir=5: expected the path of a folder"), ({"size": "28"}, "size='28': expected"),
+    ({"spec": "synthetic:n=99999999999999999999"}, "fewer than 2..31 images"),
+])
+def test_arguments_of_other_types_are_named(tmp_path, arguments, said):
+    spec = f"folder:{write_tree(tmp_path, images(2))}"
+    with pytest.raises(ValueError, match=said):
+        data.load(**{"spec": spec, **arguments})
+
+
 def test_skip_bad_and_cache_reach_the_loader(tmp_path):
     path = write_zip(tmp_path / "plankton_train.zip", {**images(30, "train/"), "train/a/bad.jpg": b""})
     with pytest.warns(UserWarning, match="skipped 1"):

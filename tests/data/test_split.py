@@ -80,11 +80,21 @@ def test_parts_are_shuffled():
         ((90, 0, 5), "at least one image in each part"),
         ((1, 10, 10), "1 training images cannot hold one of each of 2 classes"),
         ((50, 50), "expected three"),
+        ((50.5, 10, 10), r"counts=\(50.5, 10, 10\): expected integers"),
+        ((True, 10, 10), "expected integers"),
+        (50, "counts=50: expected three numbers of training, validation and test images"),
+        ("abc", "counts='abc': expected"),
     ],
 )
 def test_impossible_counts(counts, said):
     with pytest.raises(ValueError, match=said):
         split(make([60, 40]), counts)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None, "0", True])
+def test_impossible_seeds(seed):
+    with pytest.raises(ValueError, match=r"seed=.*: expected an integer of 0 or more"):
+        split(make([60, 40]), (50, 10, 10), seed)
 
 
 def test_record_and_reload(tmp_path):
@@ -112,6 +122,29 @@ def test_record_of_another_set_or_damaged_is_refused(tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match="not a split of this version"):
             load_split(path, make([40, 30, 20]))
+
+
+@pytest.mark.parametrize("damage", [
+    lambda record: record["train"]["indices"].__setitem__(0, -1), lambda record: record["train"].update(indices=[1.5]),
+    lambda record: record["valid"].update(indices=[True]), lambda record: record["valid"].update(indices=[[1, 2]]),
+    lambda record: record["test"].update(indices="12"), lambda record: record["test"].update(indices={"1": 2}),
+    lambda record: record["test"].update(indices=[2**70]), lambda record: record.pop("dataset"),
+    lambda record: record["train"].pop("labels"), lambda record: record.update(valid=None),
+])
+def test_every_entry_of_a_record_is_checked(tmp_path, damage):
+    path = tmp_path / "split.json"
+    save_split(path, split(make([40, 30, 20]), (50, 10, 20)))
+    record = json.loads(path.read_text())
+    damage(record)
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"split.json is not a split of this version"):
+        load_split(path, make([40, 30, 20]))
+
+
+def test_a_record_that_is_too_deep_is_refused(tmp_path):
+    (tmp_path / "split.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"split.json is not a split of this version"):
+        load_split(tmp_path / "split.json", make([3, 3]))
 
 
 def test_saving_parts_without_rows_is_refused(tmp_path):
