@@ -245,8 +245,8 @@ class Classifier:
             Numbers, a data frame included.
         reset : bool
             True in ``fit``: note the features of `X`. False elsewhere: compare with them.
-        dtype : dtype
-            Float type of the result.
+        dtype : dtype or None
+            Float type of the result; None is float32 where that changes no value, and float64 elsewhere.
         allow_nan : bool
             Let NaN, a missing value, pass.
 

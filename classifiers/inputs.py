@@ -52,8 +52,8 @@ def dense_samples(X: Any, dtype: Any, allow_nan: bool, asker: str) -> np.ndarray
     ----------
     X : array-like, (n_samples, n_features)
         Numbers; data frames and lists of lists included. Not copied when it is such a matrix already.
-    dtype : dtype
-        The float type of the result.
+    dtype : dtype or None
+        The float type of the result; None is float32 where each value of `X` is one, and float64 elsewhere.
     allow_nan : bool
         Let NaN, a missing value, pass.
     asker : str
@@ -96,13 +96,20 @@ def dense_samples(X: Any, dtype: Any, allow_nan: bool, asker: str) -> np.ndarray
                              f"{asker} needs X of shape (n_samples, n_features)")
     try:
         with np.errstate(over="ignore"):            # too large for `dtype`: becomes inf, and is reported as such
-            array = np.ascontiguousarray(raw, dtype=dtype)
+            array = np.ascontiguousarray(raw, dtype=dtype or (np.float32 if raw.dtype == np.float32 else np.float64))
     except TypeError as error:
         raise TypeError(f"X holds objects that are not numbers ({error}): {asker} needs numbers") from error
     except (ValueError, OverflowError) as error:
         raise ValueError(f"X holds objects that are not numbers ({error}): {asker} needs numbers") from error
     _refuse_non_finite(array, allow_nan, asker)
-    return array
+    return _narrowed(array) if dtype is None else array
+
+
+def _narrowed(array: np.ndarray) -> np.ndarray:
+    """Return `array` in float32 if that changes no value."""
+    with np.errstate(over="ignore"):
+        narrow = array.astype(np.float32)
+    return narrow if np.array_equal(narrow, array) else array
 
 
 def _plain_array(values: Any, name: str) -> np.ndarray:

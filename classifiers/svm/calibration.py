@@ -28,8 +28,9 @@ from classifiers.header import require
 from classifiers.svm import storage
 from classifiers.svm.certificates import outputs_in_pairs
 from classifiers.svm.probability import couple, platt
+from classifiers.svm.gram import Gram
 from classifiers.svm.svc import SVC
-from classifiers.svm.training import TrainingSet, prepare, solve
+from classifiers.svm.training import TrainingSet, attempt, prepare, solve, warn
 
 __all__ = ["CalibratedSVC"]
 
@@ -104,11 +105,13 @@ class CalibratedSVC(Classifier):
             data = prepare(svc, X, y, sample_weight)
             fold = _deal(np.diff(data.starts), self.folds, np.random.default_rng(seed_sequence(self.random_state)),
                          svc.classes_)
-            svc.adopt(data, solve(svc, data))
+            found = solve(svc, data)
+            svc.adopt(data, found)
+            gram = data.wide() if found.precise else data.gram
             decisions = np.empty((len(fold), len(data.starts) - 1 - (data.strategy == "ovo")))
             for part in np.unique(fold):
                 held = np.flatnonzero(fold == part)
-                decisions[held] = _decisions_on_held_out(svc, data, np.flatnonzero(fold != part), held)
+                decisions[held] = _decisions_on_held_out(svc, data, gram, np.flatnonzero(fold != part), held)
             found = [platt(*problem) for problem in _problems(data, decisions)]
             self._adopt(svc, np.array([A for A, _ in found]), np.array([B for _, B in found]))
         return self
@@ -135,7 +138,7 @@ class CalibratedSVC(Classifier):
             Before `fit`, or the samples make no sense.
         """
         self.check_fitted()
-        X = self.check_samples(X, reset=False)
+        X = self.check_samples(X, reset=False, dtype=None)
         return np.concatenate([self._probabilities(X[i:i + _ROWS]) for i in range(0, len(X), _ROWS)])
 
     def _probabilities(self, X: np.ndarray) -> np.ndarray:
@@ -210,7 +213,7 @@ def _deal(sizes: np.ndarray, folds: int, rng: np.random.Generator, classes: np.n
     return np.concatenate([rng.permutation(np.arange(end - size, end) % folds) for size, end in zip(sizes, ends)])
 
 
-def _decisions_on_held_out(svc: SVC, data: TrainingSet, train: np.ndarray, held: np.ndarray) -> np.ndarray:
+def _decisions_on_held_out(svc: SVC, data: TrainingSet, gram: Gram, train: np.ndarray, held: np.ndarray) -> np.ndarray:
     """Train on the samples `train`, and return decisions on the samples `held`.
 
     Returns
@@ -219,15 +222,17 @@ def _decisions_on_held_out(svc: SVC, data: TrainingSet, train: np.ndarray, held:
         "ovo": in the pairs of the sample's class, a column for each other class; "ovr": in all problems.
     """
     starts = np.searchsorted(train, data.starts)
-    # `X` stays as it is: what is solved is in the Gram matrix, and a copy for each fold would cost memory.
-    found = solve(svc, data._replace(gram=data.gram.restrict(train), starts=starts, weight=data.weight[train],
-                                     rows=data.rows[train]))
+    # `X` stays as it is: what is solved is in the Gram matrix, and a copy for each fold would cost memory. That float32
+    # is enough, or not, was found out with all samples.
+    found = attempt(svc, data._replace(gram=gram.restrict(train), starts=starts, weight=data.weight[train],
+                                       rows=data.rows[train]))
+    warn(svc, data, found)
     support = np.flatnonzero(found.coef.any(axis=0))
     coef, edges = found.coef[:, support], np.searchsorted(support, starts)
     K = len(starts) - 1
     decisions = np.empty((len(held), len(found.coef) if data.strategy == "ovr" else K - 1))
     for c, rows in _rows_of_classes(held, data.starts, max(1, _BLOCK_BYTES // (4 * max(len(support), 1)))):
-        block = data.gram.block(held[rows], train[support])                                 # (rows, m) float32
+        block = gram.block(held[rows], train[support])                                      # (rows, m)
         if data.strategy == "ovr":
             decisions[rows] = block @ coef.T + found.intercept
         else:

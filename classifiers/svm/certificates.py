@@ -42,6 +42,7 @@ __all__ = ["FIELDS", "Certificates", "certify", "kernel_values", "outputs_in_pai
 FIELDS = np.dtype([("violation", "f8"), ("primal", "f8"), ("dual", "f8"), ("gap", "f8"), ("sum_y_alpha", "f8"),
                    ("n_bounded", "i8"), ("n_support", "i8")])
 _BLOCK_BYTES = 1 << 25      # of kernel values at a time; a few arrays of this size live at once
+_EXPANDED = 1e4             # gamma |x|^2 up to which expanded distances are exact to 1e-11
 
 
 def problem_names(classes: Any, strategy: str) -> list[str]:
@@ -132,8 +133,14 @@ def kernel_values(kernel: Any, A: np.ndarray, B: np.ndarray) -> np.ndarray:
     if kernel.name == "linear":
         return products
     if kernel.name == "rbf":
-        squares = (A * A).sum(1)[:, None] + (B * B).sum(1) - 2 * products           # (n, m)
-        return np.exp(-kernel.gamma * np.maximum(squares, 0))   # rounding can leave -1e-16 where a == b
+        of_a, of_b = (A * A).sum(1), (B * B).sum(1)
+        if kernel.gamma * (of_a.max(initial=0) + of_b.max(initial=0)) < _EXPANDED:
+            squares = of_a[:, None] + of_b - 2 * products                           # (n, m)
+            return np.exp(-kernel.gamma * np.maximum(squares, 0))   # rounding can leave -1e-16 where a == b
+        squares = np.zeros((len(A), len(B)))
+        for a, b in zip(A.T, B.T):
+            squares += (a[:, None] - b)**2
+        return np.exp(-kernel.gamma * squares)
     products = kernel.gamma * products + kernel.coef0
     return products ** kernel.degree if kernel.name == "poly" else np.tanh(products)
 
@@ -194,7 +201,12 @@ def certify(kernel: Any, X: np.ndarray, starts: np.ndarray, C: np.ndarray, suppo
     """
     K = len(starts) - 1
     precomputed = isinstance(kernel.name, str) and kernel.name == "precomputed"
-    vectors = X[:0] if precomputed else X[support].astype(np.float64)               # (m, d)
+    # Without their mean samples keep more digits: distances do not change, and neither does f = sum_j beta_j <x_j, x>
+    # when the mean is taken off x_j, because sum(beta) = 0. The other kernel functions depend on where samples lie.
+    origin = X.mean(axis=0, dtype=np.float64) if kernel.name in ("linear", "rbf") else 0.0
+    vectors = X[:0] if precomputed else X[support].astype(np.float64) - origin      # (m, d)
+    if kernel.name != "rbf":
+        origin = 0.0
     edges = np.searchsorted(support, starts)                # where each class starts among the support vectors
     if strategy == "ovo":
         first, second = np.triu_indices(K, 1)
@@ -206,7 +218,8 @@ def certify(kernel: Any, X: np.ndarray, starts: np.ndarray, C: np.ndarray, suppo
     for c in range(K):
         for i0 in range(starts[c], starts[c + 1], step):
             i1 = min(i0 + step, starts[c + 1])
-            block = X[i0:i1, support].astype(np.float64) if precomputed else kernel_values(kernel, X[i0:i1], vectors)
+            block = X[i0:i1, support].astype(np.float64) if precomputed else \
+                kernel_values(kernel, X[i0:i1] - origin, vectors)
             at = slice(*np.searchsorted(support, [i0, i1]))                         # support vectors of these rows
             beta = np.zeros((i1 - i0, len(coef)))                                   # (rows, problems of class c)
             beta[support[at] - i0] = coef[:, at].T

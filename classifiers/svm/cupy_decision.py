@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from classifiers.svm import decision
 from classifiers.svm.cupy_device import kernel, load_cupy
 from classifiers.svm.cupy_gram import kernel_values
+from classifiers.svm.frame import frame_of, shifts
 from classifiers.svm.kernels import Kernel
 
 __all__ = ["decision_scores", "decision_values"]
@@ -29,7 +31,7 @@ _THREADS = 128
 
 
 def decision_values(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, starts: np.ndarray, intercept: np.ndarray,
-                    X: np.ndarray, strategy: str, n_jobs: int | None = None) -> np.ndarray:
+                    X: np.ndarray, strategy: str, n_jobs: int | None = None, precise: bool = False) -> np.ndarray:
     """Return the decision value of each problem for each sample, as `classifiers.svm.decision.decision_values`.
 
     Parameters
@@ -37,7 +39,9 @@ def decision_values(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, sta
     kernel, X_support, coef, starts, intercept, X, strategy
         NumPy arrays, as there.
     n_jobs : int or None
-        Without effect.
+        Number of threads on the processor, where `precise` has the decisions computed there.
+    precise : bool
+        Compute in float64, on the processor: the kernels of the device are float32.
 
     Returns
     -------
@@ -48,35 +52,38 @@ def decision_values(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, sta
     ImportError
         There is no CuPy, or no device.
     """
+    if precise:
+        return decision.decision_values(kernel, X_support, coef, starts, intercept, X, strategy, n_jobs, precise)
     return _in_blocks(kernel, X_support, coef, starts, intercept, X, strategy, len(intercept), "pair_values")
 
 
 def decision_scores(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, starts: np.ndarray, intercept: np.ndarray,
-                    X: np.ndarray, n_jobs: int | None = None) -> np.ndarray:
+                    X: np.ndarray, n_jobs: int | None = None, precise: bool = False) -> np.ndarray:
     """Return the score of each class by one-vs-one, as `classifiers.svm.decision.decision_scores`.
 
     Parameters
     ----------
-    kernel, X_support, coef, starts, intercept, X, n_jobs
-        As for `decision_values`.
+    kernel, X_support, coef, starts, intercept, X, n_jobs, precise
+        The same as in `decision_values`.
 
     Returns
     -------
     (n, K) float64
     """
+    if precise:
+        return decision.decision_scores(kernel, X_support, coef, starts, intercept, X, n_jobs, precise)
     return _in_blocks(kernel, X_support, coef, starts, intercept, X, "ovo", len(starts) - 1, "class_scores")
 
 
 def _in_blocks(kernel_: Kernel, X_support: np.ndarray, coef: np.ndarray, starts: np.ndarray, intercept: np.ndarray,
                X: np.ndarray, strategy: str, width: int, finish: str) -> np.ndarray:
     cupy = load_cupy()
-    starts, intercept = np.asarray(starts, np.int64), np.asarray(intercept, np.float64)
+    starts, frame = np.asarray(starts, np.int64), frame_of(kernel_, X_support)
+    intercept = np.asarray(intercept, np.float64) + shifts(frame, X_support, coef, starts, strategy)
+    kernel_, X, X_support = frame.kernel, frame.place(X, np.float32), frame.place(X_support, np.float32)
     on_host = callable(kernel_.name) or kernel_.name == "precomputed"
-    origin = kernel_.origin(X_support) if len(X_support) and not on_host else None
-    if origin is not None:
-        X, X_support = X - origin, X_support - origin
     support = None if on_host else _on_device(kernel_, X_support)
-    columns = cupy.asarray(np.ascontiguousarray(coef.T, np.float32))            # (n_support, K - 1 or K)
+    columns = cupy.asarray(np.ascontiguousarray(coef.T * frame.unit, np.float32))       # (n_support, K - 1 or K): beta'
     bias = cupy.asarray(intercept)
     n_classes = len(starts) - 1
     step = max(16, _ENTRIES // max(1, len(columns), n_classes * (n_classes - 1)))
@@ -93,6 +100,7 @@ def _in_blocks(kernel_: Kernel, X_support: np.ndarray, coef: np.ndarray, starts:
         else:
             part = _pairs(K, columns, starts, bias, width, finish)
             out[start:start + step] = cupy.asnumpy(part)
+    decision.refuse_infinite(out)
     return out
 
 

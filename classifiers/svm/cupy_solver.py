@@ -48,7 +48,7 @@ from classifiers.svm.cupy_device import free_bytes, kernel, load_cupy
 from classifiers.svm.cupy_gram import DeviceGram
 from classifiers.svm.cupy_plan import Launch, Part, launches, one_vs_one, one_vs_rest, side
 from classifiers.svm.gram import Gram
-from classifiers.svm.multiclass import MulticlassSolution
+from classifiers.svm.multiclass import MulticlassSolution, from_numbers
 from classifiers.svm.smo import feasible
 
 __all__ = ["fit_problems"]
@@ -88,8 +88,7 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
     n_classes, n = len(starts) - 1, int(starts[-1])
     n_problems = n_classes * (n_classes - 1) // 2 if strategy == "ovo" else n_classes
     coef = np.zeros((n_classes - (strategy == "ovo"), n))
-    intercept, violation = np.empty(n_problems), np.empty(n_problems)
-    iterations = np.empty(n_problems, np.int64)
+    numbers = np.empty((n_problems, 7))
 
     free = free_bytes(cupy)
     samples = DeviceGram(gram)
@@ -100,12 +99,11 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
             for problem, solution in zip(problems, values):
                 for (row, own), piece in zip(part.owners[problem], solution):
                     coef[row, own] = piece
-            numbers = part.numbers[problems]
-            intercept[numbers], violation[numbers], iterations[numbers] = found[:, 0], found[:, 1], steps
+            numbers[part.numbers[problems]] = np.insert(found, 1, steps, axis=1)
             left -= len(problems)
             if verbose:
                 print(f"[cupy] {left} of {n_problems} binary problems are left")
-    return MulticlassSolution(coef, intercept, iterations, violation)
+    return from_numbers(coef, numbers)
 
 
 Solved = tuple[np.ndarray, list[list[np.ndarray]], np.ndarray, np.ndarray]
@@ -113,7 +111,7 @@ Solved = tuple[np.ndarray, list[list[np.ndarray]], np.ndarray, np.ndarray]
 
 def _solve_part(samples: DeviceGram, part: Part, C: np.ndarray, tol: float, max_iter: int,
                 beta: np.ndarray | None) -> Iterator[Solved]:
-    """Yield for each launch its problems, the pieces of each one's beta, (bias, violation) of each, and iterations."""
+    """Yield for each launch its problems, the pieces of each one's beta, what `_solve` found of each, and iterations."""
     cupy = load_cupy()
     K = samples.matrix(part.samples)
     bounds = np.concatenate([C[some] for some in part.samples])
@@ -122,9 +120,11 @@ def _solve_part(samples: DeviceGram, part: Part, C: np.ndarray, tol: float, max_
         start = None if beta is None else _starts(part, launch, beta, C)
         values, found, steps = _solve(K, on_device, part.table[launch.problems], launch, tol, max_iter, start)
         pieces = []
-        for problem, first in zip(launch.problems, launch.where):
+        for p, (problem, first) in enumerate(zip(launch.problems, launch.where)):
             cuts = np.cumsum([own.stop - own.start for _, own in part.owners[problem]])
             pieces.append(np.split(values[first:first + cuts[-1]], cuts[:-1]))
+            samples = np.concatenate([np.arange(own.start, own.stop) for _, own in part.owners[problem]])
+            found[p, 2:4] = samples[found[p, 2:4].astype(np.int64)]
         yield launch.problems, pieces, found, steps
 
 
@@ -163,8 +163,8 @@ def _solve(K: Any, C: Any, table: np.ndarray, launch: Launch, tol: float, max_it
     -------
     beta : (``launch.where[-1]``,) float64
         The solutions, one behind the other.
-    found : (P, 2) float64
-        Bias and violation.
+    found : (P, 6) float64
+        Bias, violation, positions of the pair that violates most, and F there.
     steps : (P,) int64
         Iterations.
     """
@@ -174,7 +174,7 @@ def _solve(K: Any, C: Any, table: np.ndarray, launch: Launch, tol: float, max_it
     beta = cupy.zeros(total, np.float64) if start is None else cupy.asarray(start)
     F, diagonal = cupy.empty(total, np.float64), cupy.empty(in_memory, np.float32)
     sets = cupy.empty(in_memory, np.uint8)
-    states, steps, found = cupy.zeros(P, np.int32), cupy.zeros(P, np.int64), cupy.zeros((P, 2), np.float64)
+    states, steps, found = cupy.zeros(P, np.int32), cupy.zeros(P, np.int64), cupy.zeros((P, 6), np.float64)
     problems, where = cupy.asarray(np.ascontiguousarray(table, np.int32)), cupy.asarray(launch.where[:-1])
     smo = kernel("smo.cu", "smo", THREADS=threads, ITEMS=items)
     todo = np.arange(P, dtype=np.int32)

@@ -21,28 +21,32 @@ Source: the aggregate is the one scikit-learn documents for ``decision_function_
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import joblib
 import numpy as np
 
+from classifiers.svm.frame import Frame, frame_of, shifts
 from classifiers.svm.gram import OneBlasThread
 from classifiers.svm.kernels import Kernel
 from classifiers.svm.numba_decision import class_scores, pair_values
 
-__all__ = ["decision_scores", "decision_values", "ovr_from_ovo", "votes"]
+__all__ = ["MOST", "decision_scores", "decision_values", "ovr_from_ovo", "refuse_infinite", "votes"]
+
+MOST = 1e15     # of features and coefficients in float32, whose products then stay finite
 
 _ENTRIES = 1 << 22  # kernel values computed at a time: 16 MB
 
 
 def decision_values(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, starts: np.ndarray, intercept: np.ndarray,
-                    X: np.ndarray, strategy: str, n_jobs: int | None = None) -> np.ndarray:
+                    X: np.ndarray, strategy: str, n_jobs: int | None = None, precise: bool = False) -> np.ndarray:
     """Return the decision value of each problem for each sample.
 
     Parameters
     ----------
     kernel : Kernel
         With its parameters.
-    X_support : (n_support, d) float32
+    X_support : (n_support, d) float32 or float64
         Support vectors sorted by class; for the kernel "precomputed" it is not used, and X has the kernel values.
     coef : (K - 1, n_support) for "ovo", (K, n_support) for "ovr"
         Their coefficients.
@@ -50,16 +54,23 @@ def decision_values(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, sta
         Class k has the support vectors from ``starts[k]`` to ``starts[k + 1]``.
     intercept : (n_problems,) array
         Biases.
-    X : (n, d) float32
+    X : (n, d) float32 or float64
         Samples; (n, n_support) kernel values for "precomputed".
     strategy : {"ovo", "ovr"}
         Which problems these are.
     n_jobs : int or None
-        Threads, as joblib counts them.
+        Number of threads, in joblib's counting.
+    precise : bool
+        Compute in float64 instead of float32.
 
     Returns
     -------
     (n, n_problems) float64
+
+    Raises
+    ------
+    ValueError
+        A decision is not finite in float64: features are too large for this kernel function.
 
     Examples
     --------
@@ -67,56 +78,85 @@ def decision_values(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, sta
     >>> decision_values(Kernel("linear"), X_support, coef, [0, 1, 2], np.zeros(1), np.array([[3.0]], np.float32), "ovo")
     array([[3.]])
     """
-    return _in_blocks(kernel, X_support, coef, starts, intercept, X, strategy, n_jobs, len(intercept), pair_values)
+    return _in_blocks(kernel, X_support, coef, starts, intercept, X, strategy, n_jobs, precise, len(intercept),
+                      pair_values)
 
 
 def decision_scores(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, starts: np.ndarray, intercept: np.ndarray,
-                    X: np.ndarray, n_jobs: int | None = None) -> np.ndarray:
+                    X: np.ndarray, n_jobs: int | None = None, precise: bool = False) -> np.ndarray:
     """Return the score of each class by one-vs-one, as `ovr_from_ovo` of `decision_values`, in bounded memory.
 
     Parameters
     ----------
-    kernel, X_support, coef, starts, intercept, X, n_jobs
-        As for `decision_values`.
+    kernel, X_support, coef, starts, intercept, X, n_jobs, precise
+        The same as in `decision_values`.
 
     Returns
     -------
     (n, K) float64
     """
-    return _in_blocks(kernel, X_support, coef, starts, intercept, X, "ovo", n_jobs, len(starts) - 1, class_scores)
+    return _in_blocks(kernel, X_support, coef, starts, intercept, X, "ovo", n_jobs, precise, len(starts) - 1,
+                      class_scores)
 
 
 def _in_blocks(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, starts: np.ndarray, intercept: np.ndarray,
-               X: np.ndarray, strategy: str, n_jobs: int | None, width: int,
+               X: np.ndarray, strategy: str, n_jobs: int | None, precise: bool, width: int,
                finish: Callable[[np.ndarray, np.ndarray, np.ndarray], None]) -> np.ndarray:
-    starts, intercept = np.asarray(starts, np.int64), np.asarray(intercept, np.float64)
-    n_classes = len(starts) - 1
-    origin = kernel.origin(X_support) if len(X_support) and kernel.name != "precomputed" else None
-    if origin is not None:
-        X_support = X_support - origin
-    squares = None if kernel.name == "precomputed" else kernel.squares(X_support)
-    columns = np.ascontiguousarray(coef.T, np.float32)                          # (n_support, K - 1 or K)
+    starts = np.asarray(starts, np.int64)
+    frame = frame_of(kernel, X_support)
+    kernel, given = frame.kernel, frame.kernel.name == "precomputed"
+    bias = np.asarray(intercept, np.float64) + shifts(frame, X_support, coef, starts, strategy)
+    columns = coef.T * frame.unit                                               # (n_support, K - 1 or K): beta'
+    if frame.wide or float(np.abs(columns).max(initial=0)) > MOST:
+        precise = True
+    model = _model(frame, X_support, columns, np.float64 if precise else np.float32)
     out = np.empty((len(X), width))
-    step = max(16, _ENTRIES // max(1, len(columns), len(intercept)))
+    step = max(16, _ENTRIES // max(1, len(columns), len(bias)))
 
     def fill(start: int) -> None:
-        rows = X[start:start + step]
-        if kernel.name != "precomputed":
-            rows = kernel(rows if origin is None else rows - origin, X_support, None, (None, squares))
-        part = out[start:start + step]
-        if strategy == "ovr":
-            np.add(rows @ columns, intercept, out=part)
-            return
-        S = np.empty((n_classes, len(rows), n_classes - 1), np.float32)
-        for k in range(n_classes):
-            of_k = slice(starts[k], starts[k + 1])
-            np.matmul(rows[:, of_k], columns[of_k], out=S[k])
-        finish(S, intercept, part)
+        vectors, squares, coefs = model
+        rows, part = frame.place(X[start:start + step], coefs.dtype), out[start:start + step]
+        if not precise and not np.abs(rows).max(initial=0) <= MOST:             # too far away for float32
+            vectors, squares, coefs = _model(frame, X_support, columns, np.float64)
+            rows = frame.place(X[start:start + step], np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):                      # what is not finite is refused below
+            block = rows if given else kernel(rows, vectors, None, (None, squares))
+            if strategy == "ovr":
+                np.add(block @ coefs, bias, out=part)
+                return
+            S = np.empty((len(starts) - 1, len(rows), len(starts) - 2), coefs.dtype)
+            for k in range(len(S)):
+                of_k = slice(starts[k], starts[k + 1])
+                np.matmul(block[:, of_k], coefs[of_k], out=S[k])
+            finish(S, bias, part)
 
     with OneBlasThread():
         joblib.Parallel(n_jobs=n_jobs, require="sharedmem")(
             joblib.delayed(fill)(start) for start in range(0, len(X), step))
+    refuse_infinite(out)
     return out
+
+
+def _model(frame: Frame, X_support: np.ndarray, columns: np.ndarray, real: Any) -> tuple[Any, ...]:
+    """Return support vectors in their frame, their squares and their coefficients, of type `real`."""
+    if frame.kernel.name == "precomputed":
+        return None, None, np.ascontiguousarray(columns, real)
+    vectors = frame.place(X_support, real)
+    return vectors, frame.kernel.squares(vectors), np.ascontiguousarray(columns, real)
+
+
+def refuse_infinite(decisions: np.ndarray) -> None:
+    """Raise for decisions that are no finite numbers.
+
+    Raises
+    ------
+    ValueError
+        It names the first sample.
+    """
+    finite = np.isfinite(decisions).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"the decisions on the sample in row {int(np.argmin(finite))} of X are not finite in float64: "
+                         "its features are too large for this kernel function. Scale the features to a common range")
 
 
 def ovr_from_ovo(decisions: np.ndarray, n_classes: int) -> np.ndarray:

@@ -22,7 +22,7 @@ def minimise(K: np.ndarray, F: np.ndarray, beta: np.ndarray, lower: np.ndarray, 
 
     Parameters
     ----------
-    K : (n, n) float32
+    K : (n, n) float32 or float64
         Gram matrix of these variables.
     F : (n,) float64
         Gradient, to which the others contribute.
@@ -58,8 +58,8 @@ def solve(K: np.ndarray, y: np.ndarray, C: np.ndarray, tol: float, max_iter: int
 
     Parameters
     ----------
-    K : (n, n) array
-        Gram matrix; converted to float32.
+    K : (n, n) float32 or float64
+        Gram matrix.
     y : (n,) array of +1 and -1
         Labels.
     C : (n,) array
@@ -85,7 +85,7 @@ def solve(K: np.ndarray, y: np.ndarray, C: np.ndarray, tol: float, max_iter: int
     >>> solution.beta, solution.violation
     (array([ 0.5, -0.5,  0. ]), 0.0)
     """
-    K, y, C = np.ascontiguousarray(K, np.float32), np.asarray(y, np.float64), np.asarray(C, np.float64)
+    K, y, C = np.ascontiguousarray(K), np.asarray(y, np.float64), np.asarray(C, np.float64)
     beta = feasible(beta, y, C)
     lower, upper = bounds(y, C)
     F, done, tiles = -y, 0, _whole(K)
@@ -93,12 +93,12 @@ def solve(K: np.ndarray, y: np.ndarray, C: np.ndarray, tol: float, max_iter: int
     while True:
         steps, converged = minimise(K, F, beta, lower, upper, tol, max_iter - done, check)
         done += steps
-        bias, violation = recheck(*tiles, y, lower, upper, beta, F)
+        bias, violation, i, j = recheck(*tiles, y, lower, upper, beta, F)
         if not converged or violation < tol or steps == 0 or done >= max_iter:
-            return Solution(beta, float(bias), done, float(violation))
+            return Solution(beta, float(bias), done, float(violation), i, j, float(F[i]), float(F[j]))
 
 
 def _whole(K: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return `K` as the tiles of a problem whose class b is empty."""
-    nothing = np.empty((0, 0), np.float32)
-    return K, np.empty((len(K), 0), np.float32), nothing, nothing, np.ones(len(K), bool)
+    nothing = np.empty((0, 0), K.dtype)
+    return K, np.empty((len(K), 0), K.dtype), nothing, nothing, np.ones(len(K), bool)

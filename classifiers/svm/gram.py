@@ -10,6 +10,9 @@ what a solver asks for, and decides how it gets there:
 
 and ``rows.py`` keeps the rows that a solver of a large problem asks for again and again.
 
+The matrix has the type of the samples: float32, which is half the memory and twice the speed, or float64 for problems
+that need it (``precision.py``).
+
 Same bits whatever the number of threads: a BLAS library may round an entry differently when it is computed in a
 matrix of another shape, so each part is always one product of the same shape, and BLAS itself runs on one thread.
 """
@@ -27,6 +30,7 @@ from threadpoolctl import ThreadpoolController
 
 from classifiers.svm.kernels import Kernel
 from classifiers.svm.numba_gram import gather
+from minicnn.plumbing.forks import kept_over_fork
 
 __all__ = ["Gram", "OneBlasThread"]
 
@@ -42,7 +46,7 @@ class OneBlasThread:
     limits of a library would restore each other's.
     """
 
-    _lock = threading.Lock()
+    _lock = kept_over_fork(threading.RLock())
     _inside = 0
     _controller: ThreadpoolController | None = None
     _limit: Any = None
@@ -69,9 +73,11 @@ class Gram:
 
     Parameters
     ----------
-    X : (n, d) float32
-        Samples; for the kernel "precomputed" the matrix (n, n) itself.
+    X : (n, d) float32 or float64
+        Samples, placed in the frame of `kernel` (see `classifiers.svm.frame`) where they lie far from the origin; for
+        the kernel "precomputed" the matrix (n, n) itself.
     kernel : Kernel
+        Kernel function.
     cache_size_mb : float
         Memory for parts of the matrix, in MB of 2^20 bytes, in each process.
     n_jobs : int or None
@@ -81,6 +87,8 @@ class Gram:
     ----------
     n : int
         Number of samples.
+    dtype : dtype
+        Type of the entries, that of `X`.
     budget : int
         `cache_size_mb` in bytes.
 
@@ -100,7 +108,7 @@ class Gram:
         self.kernel = kernel
         self.n_jobs = n_jobs
         self.budget = int(cache_size_mb * 2**20)
-        self.n = len(X)
+        self.n, self.dtype = len(X), X.dtype
         self._token = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._class_blocks: dict[tuple[int, int], np.ndarray] = {}
@@ -110,19 +118,17 @@ class Gram:
         if self._given:
             self._matrix = X
         else:
-            origin = kernel.origin(X)
-            self._X = X if origin is None else X - origin
-            self._squares = kernel.squares(self._X)
+            self._X, self._squares = X, kernel.squares(X)
 
     @property
     def samples(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """What kernel values are computed from: samples (n, d) float32, moved to `Kernel.origin`, and their squares."""
+        """What kernel values are computed from: samples (n, d), and `Kernel.squares` of them."""
         return self._X, self._squares
 
     @property
     def fits(self) -> bool:
         """Whether the whole matrix exists already or may be computed within the cache size."""
-        return self._matrix is not None or 4 * self.n * self.n <= self.budget
+        return self._matrix is not None or self.dtype.itemsize * self.n * self.n <= self.budget
 
     @property
     def whole(self) -> np.ndarray | None:
@@ -130,7 +136,7 @@ class Gram:
         return self._matrix if self._indices is None else None
 
     def full(self) -> np.ndarray:
-        """Return the whole matrix (n, n) float32; computed at the first call.
+        """Return the whole matrix (n, n); computed at the first call.
 
         Raises
         ------
@@ -138,11 +144,11 @@ class Gram:
             It needs more than the cache size.
         """
         if not self.fits:
-            raise MemoryError(f"the Gram matrix of {self.n} samples needs {4 * self.n**2 / 2**20:.3g} MB: more than "
+            raise MemoryError(f"the Gram matrix of {self.n} samples needs {self.dtype.itemsize * self.n**2 / 2**20:.3g} MB: more than "
                               f"cache_size={self.budget / 2**20:.3g} MB; ask for blocks or rows instead")
         with self._lock:
             if self._matrix is None or self._indices is not None:
-                K = np.empty((self.n, self.n), np.float32)
+                K = np.empty((self.n, self.n), self.dtype)
                 every = slice(0, self.n)
                 chunks = [slice(i, min(i + _ROWS, self.n)) for i in range(0, self.n, _ROWS)]
                 with OneBlasThread():
@@ -152,19 +158,19 @@ class Gram:
             return self._matrix
 
     def block(self, rows: Part, columns: Part, out: np.ndarray | None = None) -> np.ndarray:
-        """Return K[rows][:, columns], float32, contiguous; written to `out` if that is given.
+        """Return K[rows][:, columns], contiguous; written to `out` if that is given.
 
         Parameters
         ----------
         rows, columns : slice or int64 array
             Samples: a slice with start and stop, or indices.
         out : array, optional
-            C-contiguous float32 of the right shape.
+            C-contiguous, of the right shape and type.
         """
         if self._matrix is not None:
             r, c = self._positions(rows), self._positions(columns)
             if out is None:
-                out = np.empty((len(r), len(c)), np.float32)
+                out = np.empty((len(r), len(c)), self.dtype)
             gather(self._matrix, r, c, out)
             return out
         A, B = self._X[rows], self._X[columns]
@@ -172,13 +178,13 @@ class Gram:
         return self.kernel(A, B, out, squares)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Return the rows from `start` to `stop`, (stop - start, n) float32: a view if the whole matrix exists."""
+        """Return the rows from `start` to `stop`, (stop - start, n): a view if the whole matrix exists."""
         if self.whole is not None:
             return self.whole[start:stop]
         return self.block(slice(start, stop), slice(0, self.n))
 
     def row(self, i: int) -> np.ndarray:
-        """Return row i, (n,) float32."""
+        """Return row i, (n,)."""
         return self.rows(i, i + 1)[0]
 
     def class_blocks(self, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -194,7 +200,7 @@ class Gram:
 
         Returns
         -------
-        blocks : 1-D float32
+        blocks : 1-D array
         where : (Q + 1,) int64
             Class q has the entries from ``where[q]`` to ``where[q + 1]``.
         """
@@ -202,10 +208,10 @@ class Gram:
         key = int(edges[0]), int(edges[-1])
         with self._lock:                                     # whoever else wants these waits for them
             if key not in self._class_blocks:
-                room = self.budget // 2 - 4 * int(where[-1])
+                room = self.budget // 2 - self.dtype.itemsize * int(where[-1])
                 while self._class_blocks and sum(held.nbytes for held in self._class_blocks.values()) > room:
                     del self._class_blocks[next(iter(self._class_blocks))]
-                blocks = np.empty(where[-1], np.float32)
+                blocks = np.empty(where[-1], self.dtype)
                 for start, stop, at in zip(edges, edges[1:], where):
                     size, part = stop - start, slice(start, stop)
                     self.block(part, part, blocks[at:at + size * size].reshape(size, size))

@@ -16,7 +16,9 @@ product, because all four kernels see the samples only through a . b::
 
 and the rest is a few elementwise steps in place over the block while it is in cache. Pitfall: if the samples lie far
 from the origin, the right side is a small difference of large numbers. The distance does not change when all samples
-are shifted together, so `Kernel.origin` gives a good point to shift them by, and Gram matrix and prediction do.
+are shifted together, so ``frame.py`` shifts them before they come here. And where gamma is large, exp(-gamma |a - b|^2)
+magnifies what the difference loses: in float64 the distances are computed feature by feature instead, which is slower
+and exact for equal samples.
 
 Source: B. Schoelkopf, A. J. Smola 2002, "Learning with kernels", chapter 2.
 """
@@ -30,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.svm.numba_gram import finish_rbf
+from classifiers.svm.numba_gram import finish_rbf, squared_distances
 
 __all__ = ["NAMES", "Kernel", "kernel_loops", "resolve_gamma"]
 
@@ -51,9 +53,9 @@ class Kernel:
     gamma : float
         Already a number; see `resolve_gamma`.
     degree : int
-        Of poly.
+        Exponent of the kernel function poly; the others ignore it.
     coef0 : float
-        Of poly and sigmoid.
+        What poly and sigmoid add to gamma a . b; the others ignore it.
 
     Examples
     --------
@@ -74,18 +76,18 @@ class Kernel:
 
         Parameters
         ----------
-        A : (m, d) float32
+        A : (m, d) float32 or float64
             Samples, one a row.
-        B : (n, d) float32
-            Likewise.
-        out : (m, n) float32, optional
+        B : (n, d) array of the same type
+            The other samples, one a row.
+        out : (m, n) array of the same type, optional
             Where to write the block.
         squares : pair of (m,) and (n,) float32, optional
-            `squares` of A and B, if they are known already.
+            `squares` of A and B, if they are known already; float64 does without them.
 
         Returns
         -------
-        (m, n) float32
+        (m, n) array of the type of A
 
         Raises
         ------
@@ -94,6 +96,11 @@ class Kernel:
         """
         if callable(self.name):
             return self._call(A, B, out)
+        if self.name == "rbf" and A.dtype == np.float64:
+            K = np.empty((len(A), len(B))) if out is None else out
+            squared_distances(A, B, K)
+            K *= -self.gamma
+            return np.exp(K, out=K)
         if self.name == "rbf":
             norms_a, norms_b = (np.einsum("ij,ij->i", part, part) if norms is None else norms
                                 for part, norms in zip((A, B), squares))
@@ -110,24 +117,13 @@ class Kernel:
         return K
 
     def squares(self, X: np.ndarray) -> np.ndarray | None:
-        """Return |x|^2 of each sample, (n,) float32, if this kernel needs it, else None."""
-        return np.einsum("ij,ij->i", X, X) if self.name == "rbf" else None
-
-    def origin(self, X: np.ndarray) -> np.ndarray | None:
-        """Return the point (d,) float32 to move the samples' origin to, or None if there is no need.
-
-        There is if the kernel takes distances, and the samples lie together at more than three times their spread.
-        """
-        if self.name != "rbf" or not len(X):
-            return None
-        mean = X.mean(axis=0, dtype=np.float64)
-        mean_square = float(np.einsum("ij,ij->i", X, X).mean(dtype=np.float64))       # |mean|^2 + spread^2
-        return mean.astype(np.float32) if mean @ mean > 0.9 * mean_square else None
+        """Return |x|^2 of each sample, (n,) float32, where `__call__` uses it: by "rbf" on float32; else None."""
+        return np.einsum("ij,ij->i", X, X) if self.name == "rbf" and X.dtype == np.float32 else None
 
     def _finish(self, K: np.ndarray) -> None:
         """Turn the inner products `K` into kernel values, in place."""
-        K *= np.float32(self.gamma)
-        K += np.float32(self.coef0)
+        K *= K.dtype.type(self.gamma)
+        K += K.dtype.type(self.coef0)
         if self.name == "sigmoid":
             np.tanh(K, out=K)
         else:
@@ -142,9 +138,9 @@ class Kernel:
             raise ValueError(f"the kernel {self.name!r} returned shape {K.shape} for {len(A)} and {len(B)} samples: "
                              f"expected {(len(A), len(B))}")
         with np.errstate(over="ignore"):
-            K = np.ascontiguousarray(K, np.float32)
+            K = np.ascontiguousarray(K, A.dtype)
         if not np.isfinite(K).all():
-            raise ValueError(f"the kernel {self.name!r} returned values that are not finite in float32: "
+            raise ValueError(f"the kernel {self.name!r} returned values that are not finite in {A.dtype}: "
                              "expected a finite number for each pair of samples")
         if out is None:
             return K
@@ -218,8 +214,9 @@ def resolve_gamma(gamma: Any, X: np.ndarray) -> float:
         if gamma == "auto":
             return 1.0 / X.shape[1]
         if gamma == "scale":
-            mean = X.mean(dtype=np.float64)
-            squares = sum(float(np.square(X[i:i + 256] - mean).sum()) for i in range(0, len(X), 256))
+            with np.errstate(over="ignore"):                      # `frame_of` refuses features as large as that
+                mean = X.mean(dtype=np.float64)
+                squares = sum(float(np.square(X[i:i + 256] - mean).sum()) for i in range(0, len(X), 256))
             variance = squares / X.size                          # in slices: X.var would make a float64 copy of X
             return 1.0 / (X.shape[1] * variance) if variance else 1.0
     elif isinstance(gamma, Real) and not isinstance(gamma, bool) and 0 <= float(gamma) < math.inf:

@@ -43,7 +43,7 @@ from classifiers.svm.dense import minimise
 from classifiers.svm.gram import Gram
 from classifiers.svm.numba_gram import add_rows
 from classifiers.svm.rows import RowCache
-from classifiers.svm.smo import Solution, bias_and_violation, bounds, feasible
+from classifiers.svm.smo import Solution, bias_and_violation, bounds, feasible, solution
 
 __all__ = ["solve_large"]
 
@@ -92,9 +92,10 @@ def solve_large(gram: Gram, y: np.ndarray, C: np.ndarray, tol: float, max_iter: 
     C = np.asarray(C, np.float64)
     F = np.negative(y, dtype=np.float64)                                             # (G, n)
     memory = max(0, (gram.budget if memory is None else memory) - 2 * F.nbytes)                  # F and beta
-    limit = max(16, min(gram.n, math.isqrt(memory // 8)))  # a matrix of half the memory; most of the rest is for rows
+    # A matrix of half the memory; most of the rest is for rows.
+    limit = max(16, min(gram.n, math.isqrt(memory // (2 * gram.dtype.itemsize))))
     size = min(WORKING_SET, limit)
-    buffer = np.empty(limit * limit, np.float32)           # what is never touched takes no memory
+    buffer = np.empty(limit * limit, gram.dtype)           # what is never touched takes no memory
     rows = _row_cache(gram, memory, size)
     problems = [_Problem(y[p], C, F[p], None if beta is None else beta[p], size) for p in range(len(y))]
     moves = [(samples := np.flatnonzero(problem.beta), problem.beta[samples]) for problem in problems]
@@ -123,7 +124,7 @@ class _Problem:
         """Stop if the solution is found; else let the working set follow the free samples, and return its size."""
         if self.solution is not None:
             return 0
-        self.bias, self.violation = bias_and_violation(self.F, self.beta, self.y, self.C)
+        self.violation = bias_and_violation(self.F, self.beta, self.y, self.C)[1]
         if self.violation < tol or self.done >= max_iter:
             return self.stop()
         free = int(np.count_nonzero(self.beta)) - int(np.count_nonzero(np.abs(self.beta) == self.C))
@@ -132,7 +133,7 @@ class _Problem:
         return self.size
 
     def stop(self) -> int:
-        self.solution = Solution(self.beta, self.bias, self.done, self.violation)
+        self.solution = solution(self.F, self.beta, self.y, self.C, self.done)
         return 0
 
     def advance(self, gram: Gram, buffer: np.ndarray, tol: float, max_iter: int,
@@ -143,7 +144,6 @@ class _Problem:
         beta, F, y, C = self.beta, self.F, self.y, self.C
         if gram.whole is not None and self.size > _WHOLE:
             self.done += minimise(gram.whole, F, beta, *bounds(y, C), tol, max_iter - self.done, check)[0]
-            self.bias, self.violation = bias_and_violation(F, beta, y, C)
             self.stop()
             return _NOTHING
         alone = self.rounds == 0 or gram.whole is not None      # of one working set: rows are few yet, or cost nothing
@@ -181,7 +181,7 @@ class _Problem:
 
 def _row_cache(gram: Gram, memory: int, size: int) -> RowCache | None:
     """Return room for rows, in three quarters of what a working set of `size` leaves, unless the matrix exists."""
-    return None if gram.whole is not None else RowCache(gram, max(0, memory - 4 * size * size) * 3 // 4)
+    return None if gram.whole is not None else RowCache(gram, max(0, memory - gram.dtype.itemsize * size * size) * 3 // 4)
 
 
 def _follow(gram: Gram, rows: RowCache | None, F: np.ndarray, moves: list[tuple[np.ndarray, np.ndarray]],

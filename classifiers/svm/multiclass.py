@@ -48,7 +48,7 @@ from classifiers.svm.gram import Gram, OneBlasThread
 from classifiers.svm.large import solve_large
 from classifiers.svm.strips import Strip, plan, solve_strip
 
-__all__ = ["MulticlassSolution", "coef_rows", "fit_problems", "pairs"]
+__all__ = ["MulticlassSolution", "coef_rows", "fit_problems", "from_numbers", "pairs"]
 
 _BATCHES = 256  # tasks of one fit: enough to keep the workers busy to the end, few enough to cost nothing
 _SHARES = 4     # large pairs that may be solved at the same time
@@ -67,12 +67,21 @@ class MulticlassSolution(NamedTuple):
     iterations : (n_problems,) int64
     violation : (n_problems,) float64
         Remaining violation of the KKT conditions of each problem.
+    worst : (n_problems, 2) int64
+        The pair of samples that violates most: where F is smallest over `up`, and where it is largest over `low`.
+    F : (n_problems, 2) float64
+        What the solver has for F = K beta - y at these two.
+    precise : bool
+        Whether the rounding of float32 kernel values shows in these numbers, so that decisions need float64 as well.
     """
 
     coef: np.ndarray
     intercept: np.ndarray
     iterations: np.ndarray
     violation: np.ndarray
+    worst: np.ndarray
+    F: np.ndarray
+    precise: bool = False
 
     @property
     def beta(self) -> np.ndarray:
@@ -104,8 +113,8 @@ def coef_rows(a: int, b: int) -> tuple[int, int]:
 
 def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, tol: float, max_iter: int,
                  n_jobs: int | None = None, beta: np.ndarray | None = None, verbose: int = 0,
-                 shrinking: bool = True) -> MulticlassSolution:
-    """Solve all binary problems of a classifier.
+                 shrinking: bool = True, only: np.ndarray | None = None) -> MulticlassSolution:
+    """Solve the binary problems of a classifier, all of them or some.
 
     Parameters
     ----------
@@ -130,6 +139,8 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
     shrinking : bool
         Solve large problems over working sets. Without it every iteration looks at all samples, if the
         whole Gram matrix fits in the cache size; the result is the same.
+    only : array of int, optional
+        The problems to solve. The others keep what `beta` says, and have no number in the other arrays.
 
     Returns
     -------
@@ -147,8 +158,12 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
     n_classes = len(starts) - 1
     n_problems = n_classes * (n_classes - 1) // 2 if strategy == "ovo" else n_classes
     tasks: list[Sequence[Task]]
-    if strategy == "ovo":
-        strips, large = plan(starts, gram.budget)
+    if only is not None:
+        shares = min(len(only), _SHARES if strategy == "ovo" else _GROUPS)
+        tasks = [[tuple(pair)] for pair in pairs(n_classes)[only].tolist()] if strategy == "ovo" else \
+                [[range(k, k + 1)] for k in only.tolist()]
+    elif strategy == "ovo":
+        strips, large = plan(starts, gram.budget * 4 // gram.dtype.itemsize)
         shares = min(len(large), _SHARES) * (2 if strips else 1)        # the other half for the blocks of the classes
         tasks = [*([pair] for pair in large), *_batches(starts, strips)]
     else:
@@ -162,9 +177,8 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
     if shares and gram.whole is None:
         workers = min(workers, _SHARES if strategy == "ovo" else _GROUPS)
     solver = _Solver(gram, starts, C, tol, max_iter, beta, shrinking, gram.budget // max(1, shares), np.zeros(1, bool))
-    coef = np.zeros((n_classes - (strategy == "ovo"), gram.n))
-    intercept, violation = np.empty(n_problems), np.empty(n_problems)
-    iterations = np.empty(n_problems, np.int64)
+    coef = np.zeros((n_classes - (strategy == "ovo"), gram.n)) if only is None or beta is None else beta.copy()
+    numbers = np.full((n_problems, 7), np.nan)
     try:
         with OneBlasThread():
             parallel = joblib.Parallel(n_jobs=workers, prefer="threads", verbose=verbose,
@@ -173,12 +187,18 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
                 for answer in answers:
                     for rows, samples, values in answer.parts:
                         coef[rows, samples] = values
-                    intercept[answer.problems], iterations[answer.problems], violation[answer.problems] = answer.found.T
+                    numbers[answer.problems] = answer.found
     except BaseException:
         solver.stop[0] = True  # threads that still iterate notice it within a tenth of a second
         raise
     gram.forget_class_blocks()      # whoever goes on with the coefficients copies them
-    return MulticlassSolution(coef, intercept, iterations, violation)
+    return from_numbers(coef, numbers)
+
+
+def from_numbers(coef: np.ndarray, numbers: np.ndarray) -> MulticlassSolution:
+    """Return a `MulticlassSolution` of bias, iterations, violation, the worst pair and its F in rows, (n_problems, 7)."""
+    whole = np.nan_to_num(numbers[:, [1, 3, 4]]).astype(np.int64)
+    return MulticlassSolution(coef, numbers[:, 0], whole[:, 0], numbers[:, 2], whole[:, 1:], numbers[:, 5:])
 
 
 Task = Strip | tuple[int, int] | range  # some pairs, a large pair, the classes of a group of one-vs-rest problems
@@ -207,7 +227,7 @@ class _Answer(NamedTuple):
 
     parts: list[tuple[int | slice, slice, np.ndarray]]  # rows and samples of `coef`, and what belongs there
     problems: slice
-    found: np.ndarray                                   # (problems, 3): bias, iterations, violation
+    found: np.ndarray                                   # (problems, 7), as `from_numbers` takes them
 
 
 def _groups(gram: Gram, n_classes: int) -> list[range]:
@@ -262,8 +282,9 @@ def _solve_pair(solver: _Solver, a: int, b: int) -> _Answer:
     solution, = solve_large(gram.restrict(samples), y[None], C[samples], tol, max_iter, start, solver.check,
                             solver.memory)
     number = _number(len(starts) - 1, a, b)
-    return _Answer([(row_a, in_a, solution.beta[:m]), (row_b, in_b, solution.beta[m:])], slice(number, number + 1),
-                   np.array([solution[1:]]))
+    found = solution._replace(i=samples[solution.i], j=samples[solution.j])
+    return _Answer([(row_a, in_a, found.beta[:m]), (row_b, in_b, found.beta[m:])], slice(number, number + 1),
+                   np.array([found[1:]]))
 
 
 def _solve_rest(solver: _Solver, classes: range) -> _Answer:

@@ -7,7 +7,8 @@ decision of the pair a < b for sample r, and S[b, r, a] what those of b add. A s
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from minicnn.plumbing.compiled import njit
 
 __all__ = ["class_scores", "pair_values"]
 

@@ -22,11 +22,11 @@ What changes, and why
   b is empty: the labels are only in the bounds.
 - *Many small problems in one call.* `solve_pairs` solves one class against a run of others without a step of Python in
   between: at 300 classes a problem takes 30 us, which is what a dozen calls of NumPy would take.
-- *Precision.* K is float32, half the memory and traffic. beta and F are float64, so that thousands of updates of F do
-  not drift, and the curvature comes from the diagonal of the same float32 matrix: with an exact diagonal beside
-  rounded rows the parabola would not be that of the matrix, and two samples could undo each other's steps for ever.
-  When no pair violates the conditions any more, F is recomputed from beta; if that finds a violation, the iterations
-  go on.
+- *Precision.* K is float32 as a rule, half the memory and traffic, and float64 where float32 is not enough: each
+  function is compiled for both. beta and F are float64, so that thousands of updates of F do not drift, and the
+  curvature comes from the diagonal of the same matrix: with an exact diagonal beside rounded rows the parabola would
+  not be that of the matrix, and two samples could undo each other's steps for ever. When no pair violates the
+  conditions any more, F is recomputed from beta; if that finds a violation, the iterations go on.
 - *Slices.* `advance` and `solve_pairs` return after a given amount of work with everything they know in arrays, so
   that Python can look for an interrupt every tenth of a second.
 
@@ -38,16 +38,16 @@ support vector machines", Journal of Machine Learning Research 6.
 from __future__ import annotations
 
 import numpy as np
-from numba import config, njit
+from numba import config
 from numba.extending import intrinsic, overload
 
 from classifiers.svm.smo import TAU
+from minicnn.plumbing.compiled import njit
 
 __all__ = ["BLOCK", "CONVERGED", "advance", "gradient", "recheck", "solve_pairs"]
 
 BLOCK = 256
 RUNNING, CONVERGED, STALLED = 0, 1, 2  # states in which `advance` returns
-_TAU = np.float32(TAU)
 _NEVER = 1e300  # added to F of a sample that may not move: finite, because the flags below promise no infinities
 # Minimum and maximum become vector instructions only if NaN and the sign of 0 need no care ("nnan", "nsz"); "contract"
 # allows a fused multiply-add. Nothing allows to reorder sums.
@@ -119,17 +119,19 @@ def _update(F, up, row_i, row_j, step, lowest):
 @njit(cache=True, nogil=True, fastmath=_FLAGS)
 def _select(F, low, diagonal, row_i, F_i, K_ii, gain):
     """Find the j of largest decrease: return (its gain, its position or -1, largest F over low)."""
-    best_gain, best_block, largest = np.float32(0), -1, -2 * _NEVER
+    real = gain.dtype.type
+    zero, two, tau = real(0), real(2), real(TAU)
+    best_gain, best_block, largest = zero, -1, -2 * _NEVER
     for block in range((F.size + BLOCK - 1) // BLOCK):
         start, stop = block * BLOCK, (block + 1) * BLOCK
         part, mask, gains = F[start:stop], low[start:stop], gain[start:stop]
         K_jj, K_ij = diagonal[start:stop], row_i[start:stop]
-        block_gain, block_largest = np.float32(0), -2 * _NEVER
+        block_gain, block_largest = zero, -2 * _NEVER
         for t in range(part.size):
             value = part[t] + mask[t]
             block_largest = _greater(value, block_largest)
-            excess = np.float32(_greater(value - F_i, 0.0))
-            curvature = _greater(K_ii + K_jj[t] - np.float32(2) * K_ij[t], _TAU)
+            excess = real(_greater(value - F_i, 0.0))
+            curvature = _greater(K_ii + K_jj[t] - two * K_ij[t], tau)
             decrease = excess * excess / curvature
             gains[t] = decrease
             block_gain = _greater(decrease, block_gain)
@@ -178,15 +180,16 @@ def gradient(K_aa, K_ab, K_ba, K_bb, known, y, beta, F):
 
 @njit(cache=True, nogil=True)
 def recheck(K_aa, K_ab, K_ba, K_bb, known, y, lower, upper, beta, F):
-    """Recompute F, and return what `classifiers.svm.smo.bias_and_violation` does."""
+    """Recompute F; return bias and violation as `classifiers.svm.smo.bias_and_violation`, and the worst pair."""
     gradient(K_aa, K_ab, K_ba, K_bb, known, y, beta, F)
     smallest, largest, total, free = np.inf, -np.inf, 0.0, 0
+    i, j = 0, 0
     for t in range(F.size):
         up, low = beta[t] < upper[t], beta[t] > lower[t]
-        if up:
-            smallest = min(smallest, F[t])
-        if low:
-            largest = max(largest, F[t])
+        if up and F[t] < smallest:
+            smallest, i = F[t], t
+        if low and F[t] > largest:
+            largest, j = F[t], t
         if up and low:
             total += F[t]
             free += 1
@@ -196,7 +199,7 @@ def recheck(K_aa, K_ab, K_ba, K_bb, known, y, lower, upper, beta, F):
         middle = (smallest + largest) / 2
     else:
         middle = smallest if np.isfinite(smallest) else largest
-    return -middle, largest - smallest
+    return -middle, largest - smallest, i, j
 
 
 @njit(cache=True, nogil=True, fastmath=_FLAGS)
@@ -204,7 +207,7 @@ def advance(K_aa, K_ab, K_ba, K_bb, known, lower, upper, beta, F, work, lowest, 
     """Iterate until the gap is below `tol`, nothing moves or `iterations` are done; return the state and how many."""
     m, n = K_aa.shape[0], beta.size
     up, low = work[0, :n], work[1, :n]
-    diagonal, gain = np.empty(n, np.float32), np.empty(n, np.float32)
+    diagonal, gain = np.empty(n, K_aa.dtype), np.empty(n, K_aa.dtype)
     F_a, F_b, up_a, up_b = F[:m], F[m:], up[:m], up[m:]
     low_a, low_b, gain_a, gain_b = low[:m], low[m:], gain[:m], gain[m:]
     diagonal_a, diagonal_b = diagonal[:m], diagonal[m:]
@@ -256,25 +259,27 @@ def solve_pairs(K_aa, strip, edges, blocks, where, C_a, C_b, beta_a, beta_b, fou
 
     Parameters
     ----------
-    K_aa : (m, m) float32
+    K_aa : (m, m) float32 or float64
+        The other parts of the Gram matrix have the same type.
         Block of class a.
-    strip : (n_b, m) float32
+    strip : (n_b, m) array
         The samples of all classes b against those of class a.
     edges : (Q + 1,) int64
         Class q has the rows from ``edges[q]`` to ``edges[q + 1]`` of `strip`.
-    blocks, where : 1-D float32, (Q,) int64
+    blocks, where : 1-D array, (Q,) int64
         The entries of K_bb of class q begin at ``blocks[where[q]]``.
     C_a, C_b : (m,) and (n_b,) float64
         Upper bounds of alpha.
     beta_a, beta_b : (Q, m) and (n_b,) float64
         Where to start, which must be feasible, and the solutions.
-    found : (Q, 3) float64
-        Receives the bias, the iterations and the violation of each problem.
+    found : (Q, 7) float64
+        Receives the bias, the iterations and the violation of each problem, the positions of the pair that violates
+        most, among the samples of class a and then those of class b, and F there.
     state : (2,) int64
         What to go on with after a return: the problem, and its iterations so far plus 1; zeros at first.
     scratch : (7, n) float64
         Room for the vectors of the largest problem, kept between calls.
-    K_ab, known : 1-D float32 and bool
+    K_ab, known : 1-D array and bool
         Likewise: room for m n_b entries of the largest class b, and m.
     tol : float
         Largest gap of the KKT conditions to accept.
@@ -317,13 +322,14 @@ def solve_pairs(K_aa, strip, edges, blocks, where, C_a, C_b, beta_a, beta_b, fou
             state[1] = done + 1
             work -= (steps + 1) * n
             if outcome != RUNNING or done >= max_iter:
-                bias, violation = recheck(K_aa, tile_ab, K_ba, K_bb, known, y, lower, upper, beta, F)
+                bias, violation, i, j = recheck(K_aa, tile_ab, K_ba, K_bb, known, y, lower, upper, beta, F)
                 if outcome != CONVERGED or violation < tol or steps == 0:
                     break
             if work <= 0:
                 return False
         beta_a[q], beta_b[first:last] = beta[:m], beta[m:]
         found[q, 0], found[q, 1], found[q, 2] = bias, done, violation
+        found[q, 3], found[q, 4], found[q, 5], found[q, 6] = i, j, F[i], F[j]
         state[0], state[1] = q + 1, 0
         if work <= 0:
             return q + 2 == edges.size

@@ -40,10 +40,10 @@ class RowCache:
 
     def __init__(self, gram: Gram, size: int):
         self.gram = gram
-        self.capacity = min(gram.n, max(16, size // (4 * gram.n)))
+        self.capacity = min(gram.n, max(16, size // (gram.dtype.itemsize * gram.n)))
         self._together = max(1, min(_ROWS, self.capacity // 2))
         self._columns = [slice(start, min(start + _COLUMNS, gram.n)) for start in range(0, gram.n, _COLUMNS)]
-        self._tiles = [np.empty((self.capacity, part.stop - part.start), np.float32) for part in self._columns]
+        self._tiles = [np.empty((self.capacity, part.stop - part.start), gram.dtype) for part in self._columns]
         self._owner = np.full(self.capacity, -1, np.int64)  # which sample's row a position holds
         self._position = np.full(gram.n, -1, np.int64)      # where a sample's row is held, -1: nowhere
         self._used = np.zeros(self.capacity, np.int64)      # when a position was last asked for

@@ -66,7 +66,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["TAU", "Solution", "bias_and_violation", "bounds", "feasible", "solve_loops"]
+__all__ = ["TAU", "Solution", "bias_and_violation", "bounds", "feasible", "solution", "solve_loops"]
 
 TAU = 1e-12  # curvature of a pair whose own is zero or negative
 
@@ -85,12 +85,20 @@ class Solution(NamedTuple):
     violation : float
         max of F over `low` minus min of F over `up`, recomputed from beta: below `tol` if the solver converged,
         negative if no pair violates anything.
+    i, j : int
+        The pair that violates most: where F is smallest over `up`, and where it is largest over `low`.
+    F_i, F_j : float
+        F at these two.
     """
 
     beta: np.ndarray
     bias: float
     iterations: int
     violation: float
+    i: int
+    j: int
+    F_i: float
+    F_j: float
 
 
 def bounds(y: np.ndarray, C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -176,6 +184,22 @@ def bias_and_violation(F: np.ndarray, beta: np.ndarray, y: np.ndarray, C: np.nda
     return bias, float(largest - smallest)
 
 
+def solution(F: np.ndarray, beta: np.ndarray, y: np.ndarray, C: np.ndarray, iterations: int) -> Solution:
+    """Return what solving one binary problem gives, from the variables and their gradient F.
+
+    Examples
+    --------
+    >>> found = solution(np.array([-1.0, 1.0]), np.zeros(2), np.array([1, -1]), np.ones(2), iterations=0)
+    >>> found.violation, found.i, found.j
+    (2.0, 0, 1)
+    """
+    lower, upper = bounds(y, C)
+    bias, violation = bias_and_violation(F, beta, y, C)
+    i = int(np.argmin(np.where(beta < upper, F, np.inf)))
+    j = int(np.argmax(np.where(beta > lower, F, -np.inf)))
+    return Solution(beta, bias, iterations, violation, i, j, float(F[i]), float(F[j]))
+
+
 def solve_loops(K: np.ndarray, y: np.ndarray, C: np.ndarray, tol: float = 1e-3, max_iter: int = 100_000,
                 beta: np.ndarray | None = None, trace: list[Any] | None = None) -> Solution:
     """Solve one binary problem by the maximal violating pair; the algorithm above, line by line.
@@ -232,5 +256,4 @@ def solve_loops(K: np.ndarray, y: np.ndarray, C: np.ndarray, tol: float = 1e-3, 
         iterations += 1
         if trace is not None:
             trace.append((i, j, float(step), float(gap), float(beta @ (F - y)) / 2))  # K beta = F + y
-    bias, violation = bias_and_violation(K @ beta - y, beta, y, C)
-    return Solution(beta, bias, iterations, violation)
+    return solution(K @ beta - y, beta, y, C, iterations)

@@ -57,7 +57,7 @@ def pack(svc: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return a fitted `SVC` as a header for JSON and named arrays."""
     svc.check_fitted()
     header = describe(svc, {"kernel": "Pickle the estimator instead, or use a kernel by its name, or 'precomputed'"})
-    header |= {"gamma": svc._kernel_.gamma, "problems": svc._problems_}
+    header |= {"gamma": svc._kernel_.gamma, "problems": svc._problems_, "precise": svc._precise_}
     arrays = {"support": svc.support_.astype(np.int64), "support_vectors": svc.support_vectors_,
               "n_support": svc.n_support_.astype(np.int64), "dual_coef": svc.dual_coef_,
               "intercept": svc.intercept_, "n_iter": np.asarray(svc.n_iter_, np.int64),
@@ -73,7 +73,8 @@ def unpack(svc: Any, header: dict[str, Any], arrays: dict[str, np.ndarray], path
     """Make `svc` the estimator that `pack` took apart, if the parts fit together; `path` is for messages."""
     if isinstance(header.get("parameters"), dict):         # files from before this parameter do not have it
         header = {**header, "parameters": {"backend": "numba", **header["parameters"]}}
-    expected = {"parameters", "gamma", "problems", "labels", "n_features_in", "feature_names"}
+    header = {"precise": False, **header}                  # likewise
+    expected = {"parameters", "gamma", "problems", "precise", "labels", "n_features_in", "feature_names"}
     require(set(header) == expected, path, f"the header has {sorted(header)}: expected {sorted(expected)}")
     restore(svc, header, path, check_parameters)
     classes, d = svc.classes_, svc.n_features_in_
@@ -81,6 +82,7 @@ def unpack(svc: Any, header: dict[str, Any], arrays: dict[str, np.ndarray], path
     require(strategy == ("ovo" if K == 2 else svc.strategy), path,
             f"problems {strategy!r} do not go with {K} classes and strategy {svc.strategy!r}")
     require(type(gamma) is float and gamma >= 0, path, f"gamma is {gamma!r}: expected a number >= 0")
+    require(type(header["precise"]) is bool, path, f"precise is {header['precise']!r}: expected true or false")
     _check_arrays(arrays, K, strategy, d, svc.kernel == "precomputed", path)
     svc.support_, svc.support_vectors_ = arrays["support"], arrays["support_vectors"]
     svc.n_support_ = arrays["n_support"].astype(np.int32)
@@ -88,6 +90,7 @@ def unpack(svc: Any, header: dict[str, Any], arrays: dict[str, np.ndarray], path
     svc.class_weight_ = arrays["class_weight"]
     svc._kernel_ = Kernel(svc.kernel, gamma, svc.degree, svc.coef0)
     svc._problems_, svc._certificates_, svc._certified_by_ = strategy, None, None
+    svc._precise_ = header["precise"]
     if "certificates.float" in arrays:
         table = np.zeros(len(svc.intercept_), FIELDS)
         for names, key in ((_FLOATS, "certificates.float"), (_COUNTS, "certificates.count")):
@@ -96,12 +99,17 @@ def unpack(svc: Any, header: dict[str, Any], arrays: dict[str, np.ndarray], path
         svc._certificates_ = Certificates(table, problem_names(classes, strategy))
 
 
+def _real(arrays: dict[str, np.ndarray]) -> str:
+    """Return the type that support vectors must have: float64 if they have it, else float32."""
+    return "<f8" if "support_vectors" in arrays and arrays["support_vectors"].dtype.str == "<f8" else "<f4"
+
+
 def _check_arrays(arrays: dict[str, np.ndarray], K: int, strategy: str, d: int, precomputed: bool, path: Any) -> None:
     """Raise unless the arrays have the shapes, indices and counts of a fit on K classes and d features."""
     P = K if strategy == "ovr" else K * (K - 1) // 2
     m = arrays["support"].size if "support" in arrays else 0
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {
-        "support": ("<i8", (m,)), "support_vectors": ("<f4", (0, 0) if precomputed else (m, d)),
+        "support": ("<i8", (m,)), "support_vectors": (_real(arrays), (0, 0) if precomputed else (m, d)),
         "n_support": ("<i8", (K,)), "dual_coef": ("<f8", (K if strategy == "ovr" else K - 1, m)),
         "intercept": ("<f8", (P,)), "n_iter": ("<i8", (P,)), "class_weight": ("<f8", (K,))}
     if "certificates.float" in arrays or "certificates.count" in arrays:

@@ -137,8 +137,8 @@ def solve_strip(gram: Gram, starts: np.ndarray, C: np.ndarray, strip: Strip, tol
         The variables of class a in each of the Q problems.
     beta_b : (n_b,) float64
         Those of the other classes, each in its one problem.
-    found : (Q, 3) float64
-        Bias, iterations and violation of each problem.
+    found : (Q, 7) float64
+        Bias, iterations and violation of each problem, the samples of the pair that violates most, and F there.
     """
     a, first, last, (group, other) = strip
     in_a, in_b = slice(starts[a], starts[a + 1]), slice(starts[first], starts[last])
@@ -155,10 +155,12 @@ def solve_strip(gram: Gram, starts: np.ndarray, C: np.ndarray, strip: Strip, tol
     blocks_a, where_a = gram.class_blocks(starts[group[0]:group[1] + 1])
     blocks_b, where_b = gram.class_blocks(starts[other[0]:other[1] + 1])
     K_aa = blocks_a[where_a[a - group[0]]:where_a[a - group[0] + 1]].reshape(m, m)
-    found, state = np.empty((Q, 3)), np.zeros(2, np.int64)
-    room = np.empty((7, m + widest)), np.empty(m * widest, np.float32), np.empty(m, bool)
+    found, state = np.empty((Q, 7)), np.zeros(2, np.int64)
+    room = np.empty((7, m + widest)), np.empty(m * widest, gram.dtype), np.empty(m, bool)
     K_ba = gram.block(in_b, in_a)
     while not solve_pairs(K_aa, K_ba, edges, blocks_b, where_b[first - other[0]:last - other[0]], C[in_a], C[in_b],
                           beta_a, beta_b, found, state, *room, tol, max_iter, SLICE):
         check()
+    worst = found[:, 3:5]                                   # positions in the problem become samples
+    worst += np.where(worst < m, in_a.start, starts[first:last, None] - m)
     return beta_a, beta_b, found

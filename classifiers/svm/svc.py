@@ -18,10 +18,12 @@ strategy  problems        rows of dual_coef_           prediction
 In LIBSVM's layout a support vector of class c has K - 1 coefficients, one for each pair it takes part in: row d - 1
 for the pair with a class d > c, row d for one with d < c.
 
-Pitfalls: features must have a common scale, because the kernel compares distances; "scale" makes gamma fit their
-overall variance, but not each of them. Samples are rounded to float32.
+Pitfall: features must have a common scale, because the kernel function compares distances; "scale" makes gamma fit
+their overall variance, but not each of them. Their unit and where they lie do not matter: kernel values are computed in
+a frame of their own (`frame`), in float32, and each problem for which that is not enough is solved again in float64
+(`precision`).
 
-This page holds the interface. `training` turns samples into problems, `smo` solves one (on one page), `multiclass`
+This module holds the interface. `training` turns samples into problems, `smo` solves one (on one page), `multiclass`
 all of them, `decision` evaluates, `certificates` proves the answer, `storage` saves it. `cupy_solver` and
 `cupy_decision` take the places of `multiclass` and `decision` on a GPU.
 
@@ -38,6 +40,7 @@ import numpy as np
 from classifiers.base import Classifier, check_choice
 from classifiers.svm import cupy_decision, decision, storage
 from classifiers.svm.certificates import Certificates, certify, problem_names
+from classifiers.svm.frame import shifts
 from classifiers.svm.multiclass import MulticlassSolution
 from classifiers.svm.training import BACKENDS, TrainingSet, prepare, solve
 
@@ -95,8 +98,8 @@ class SVC(Classifier):
         The labels, sorted.
     support_ : array of int, (n_SV,)
         Rows of the training samples that are support vectors, grouped by class.
-    support_vectors_ : array, (n_SV, n_features) float32
-        Those rows; empty for a precomputed kernel.
+    support_vectors_ : array, (n_SV, n_features) float32 or float64
+        Those rows, float32 where that changes no value; empty for a precomputed kernel.
     n_support_ : array of int, (K,)
         How many of each class.
     dual_coef_ : array, (K - 1, n_SV) or (K, n_SV)
@@ -172,19 +175,21 @@ class SVC(Classifier):
     def adopt(self, data: TrainingSet, found: MulticlassSolution) -> None:
         """Write the attributes of a fit from the solution of its problems."""
         support = np.flatnonzero(found.coef.any(axis=0))
-        coef = np.ascontiguousarray(found.coef[:, support])
+        coef = found.coef[:, support] / data.frame.unit
+        edges = np.searchsorted(support, data.starts)
+        intercept = found.intercept - shifts(data.frame, data.X[support], coef, edges, data.strategy)
         sign = -1 if len(self.classes_) == 2 else 1         # LIBSVM's +1 is classes_[0], scikit-learn's classes_[1]
         self.support_ = data.rows[support]
         self.support_vectors_ = data.X[:0, :0] if data.kernel.name == "precomputed" else data.X[support]
-        self.n_support_ = np.diff(np.searchsorted(support, data.starts)).astype(np.int32)
+        self.n_support_ = np.diff(edges).astype(np.int32)
         self.dual_coef_ = sign * coef
-        self.intercept_ = sign * found.intercept + 0.0      # + 0.0: no bias of -0
+        self.intercept_ = sign * intercept + 0.0            # + 0.0: no bias of -0
         self.n_iter_ = found.iterations
         self.class_weight_ = data.class_weight
-        self._kernel_, self._problems_ = data.kernel, data.strategy
+        self._kernel_, self._problems_, self._precise_ = data.kernel, data.strategy, found.precise
         self._certificates_: Certificates | None = None
         self._certified_by_: tuple[Any, ...] | None = (data.kernel, data.X, data.starts, self.C * data.weight, support,
-                                                       coef, found.intercept, data.strategy)
+                                                       coef, intercept, data.strategy)
 
     @property
     def certificates_(self) -> Certificates:
@@ -251,7 +256,7 @@ class SVC(Classifier):
             Before `fit`, or the samples make no sense.
         """
         self.check_fitted()
-        X = self.check_samples(X, reset=False)
+        X = self.check_samples(X, reset=False, dtype=None)
         if len(self.classes_) == 2:
             return self.decisions(X)[:, 0]
         if self._problems_ == "ovr" or self.decision_function_shape == "ovo":
@@ -271,7 +276,7 @@ class SVC(Classifier):
             X = X[:, self.support_]
         edges = np.concatenate([[0], np.cumsum(self.n_support_)])
         return getattr(page, function)(self._kernel_, self.support_vectors_, self.dual_coef_, edges, self.intercept_, X,
-                                       *how, n_jobs=self.n_jobs)[:n]
+                                       *how, n_jobs=self.n_jobs, precise=self._precise_)[:n]
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the label of each sample, (n,).
@@ -282,7 +287,7 @@ class SVC(Classifier):
             As `decision_function`.
         """
         self.check_fitted()
-        X = self.check_samples(X, reset=False)
+        X = self.check_samples(X, reset=False, dtype=None)
         if len(self.classes_) == 2:
             return self.classes_[(self.decisions(X)[:, 0] >= 0).astype(np.intp)]    # 0: classes_[1], as in LIBSVM
         if self._problems_ == "ovr":

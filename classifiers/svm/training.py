@@ -26,15 +26,18 @@ from classifiers.base import (
 )
 from classifiers.svm import cupy_solver, multiclass
 from classifiers.svm.certificates import problem_names
+from classifiers.svm.frame import Frame, frame_of
 from classifiers.svm.gram import Gram
 from classifiers.svm.kernels import Kernel, resolve_gamma
 from classifiers.svm.multiclass import MulticlassSolution
+from classifiers.svm.precision import SLACK, refined
 
-__all__ = ["BACKENDS", "KERNELS", "TrainingSet", "check_parameters", "prepare", "solve"]
+__all__ = ["BACKENDS", "KERNELS", "TrainingSet", "attempt", "check_parameters", "prepare", "solve", "warn"]
 
 KERNELS = ("linear", "poly", "rbf", "sigmoid", "precomputed")
 BACKENDS = ("numba", "cupy")
 _NAMED = 3      # how many problems a warning names
+_FIRST = 1_000_000  # iterations in float32, before a problem goes on in float64: rounding may be what keeps it moving
 
 
 class TrainingSet(NamedTuple):
@@ -42,7 +45,7 @@ class TrainingSet(NamedTuple):
 
     Attributes
     ----------
-    X : array, (n, d) float32
+    X : array, (n, d) float32 or float64
         The samples; for a precomputed kernel their Gram matrix, (n, n).
     rows : array of int, (n,)
         Which row of the user's X each is.
@@ -53,9 +56,11 @@ class TrainingSet(NamedTuple):
     class_weight : array, (K,)
         The share of the class in it.
     kernel : Kernel
-        With the value of gamma.
+        Kernel function of X, with the value of gamma.
+    frame : Frame
+        Where kernel values are computed; what is solved is beta' and b' there, see `classifiers.svm.frame`.
     gram : Gram
-        The Gram matrix of X, made when it is first needed.
+        The Gram matrix of X in the frame, made when it is first needed.
     strategy : {"ovo", "ovr"}
         How the K classes become binary problems; two classes are always one problem, "ovo".
     """
@@ -66,8 +71,16 @@ class TrainingSet(NamedTuple):
     weight: np.ndarray
     class_weight: np.ndarray
     kernel: Kernel
+    frame: Frame
     gram: Gram
     strategy: str
+
+    def wide(self) -> Gram:
+        """Return the Gram matrix in float64."""
+        if self.gram.dtype == np.float64:
+            return self.gram
+        return Gram(self.frame.place(self.X, np.float64), self.frame.kernel, self.gram.budget / 2**20,
+                    self.gram.n_jobs)
 
 
 def check_parameters(svc: Any) -> None:
@@ -116,7 +129,7 @@ def prepare(svc: Any, X: Any, y: Any, sample_weight: Any = None) -> TrainingSet:
         A parameter, sample, label or weight makes no sense, or a class has only samples of weight 0.
     """
     check_parameters(svc)
-    X = svc.check_samples(X, reset=True)
+    X = svc.check_samples(X, reset=True, dtype=None)
     codes = svc.check_targets(y, len(X))
     if svc.kernel == "precomputed" and X.shape[0] != X.shape[1]:
         raise ValueError(f"Precomputed matrix must be a square matrix, of kernel values of all pairs of samples. "
@@ -131,29 +144,65 @@ def prepare(svc: Any, X: Any, y: Any, sample_weight: Any = None) -> TrainingSet:
         label = svc.classes_.tolist()[np.argmin(sizes)]
         raise ValueError(f"all samples of class {label!r} have weight 0: each class needs a sample of positive weight. "
                          "Drop the samples of that class, or mend sample_weight and class_weight")
-    kernel = Kernel(svc.kernel, resolve_gamma(svc.gamma, X), svc.degree, svc.coef0)
+    kernel = Kernel(svc.kernel, resolve_gamma(svc.gamma, X), int(svc.degree), float(svc.coef0))
     if svc.kernel != "precomputed":
         X = X[rows]
     elif not np.array_equal(rows, np.arange(len(X))):       # a matrix that is sorted already may be gigabytes: no copy
         X = X[np.ix_(rows, rows)]
-    return TrainingSet(X, rows, np.concatenate([[0], np.cumsum(sizes)]), weight[rows], of_class, kernel,
-                       Gram(X, kernel, svc.cache_size, svc.n_jobs), "ovo" if len(sizes) == 2 else svc.strategy)
+    frame = frame_of(kernel, X)
+    placed = frame.place(X, np.float64 if frame.wide else np.float32)
+    if svc.kernel == "precomputed" and not np.isfinite(placed).all():
+        placed = frame.place(X, np.float64)
+    return TrainingSet(X, rows, np.concatenate([[0], np.cumsum(sizes)]), weight[rows], of_class, kernel, frame,
+                       Gram(placed, frame.kernel, svc.cache_size, svc.n_jobs),
+                       "ovo" if len(sizes) == 2 else svc.strategy)
 
 
 def solve(svc: Any, data: TrainingSet, beta: Any = None) -> MulticlassSolution:
-    """Solve all binary problems of `data` with the parameters of `svc`, starting from `beta` where it is given.
+    """Solve all binary problems of `data`, check them in float64, and solve those again that float32 cannot.
+
+    Parameters
+    ----------
+    svc : SVC
+        Whose parameters count.
+    data : TrainingSet
+        What to solve.
+    beta : array, optional
+        Where to start: the `beta` of an earlier solution.
+
+    Returns
+    -------
+    MulticlassSolution
+        In the frame of `data`.
 
     Warns
     -----
     ConvergenceWarning
-        Problems stopped at `max_iter`, or where float32 kernel values allow no further progress; the worst of them
-        are named with what is left of their KKT violation.
+        The KKT violation of some problems, in float64, is more than `tol`; the worst of them are named.
     """
-    limit = svc.max_iter if svc.max_iter > 0 else sys.maxsize
-    solver = cupy_solver if svc.backend == "cupy" else multiclass
-    found = solver.fit_problems(data.gram, data.starts, svc.C * data.weight, data.strategy, svc.tol, limit, svc.n_jobs,
-                                beta=beta, verbose=int(svc.verbose), shrinking=bool(svc.shrinking))
-    left = np.flatnonzero(found.violation > svc.tol)
+    found = refined(data, attempt(svc, data, beta), svc.C * data.weight, svc.tol, iteration_limit(svc), svc.n_jobs)
+    warn(svc, data, found)
+    return found
+
+
+def attempt(svc: Any, data: TrainingSet, beta: Any = None) -> MulticlassSolution:
+    """Solve all binary problems of `data` on its Gram matrix; parameters as `solve`."""
+    solver = cupy_solver if svc.backend == "cupy" and data.gram.dtype == np.float32 else multiclass
+    limit = iteration_limit(svc)
+    if data.gram.dtype == np.float32:
+        limit = min(limit, max(_FIRST, 100 * data.gram.n))
+    return solver.fit_problems(data.gram, data.starts, svc.C * data.weight * data.frame.unit, data.strategy, svc.tol,
+                               limit, svc.n_jobs, beta=beta, verbose=int(svc.verbose), shrinking=bool(svc.shrinking))
+
+
+def iteration_limit(svc: Any) -> int:
+    """Return how many iterations each binary problem may take."""
+    return svc.max_iter if svc.max_iter > 0 else sys.maxsize
+
+
+def warn(svc: Any, data: TrainingSet, found: MulticlassSolution) -> None:
+    """Name the binary problems whose KKT violation is more than `tol`, where there are any."""
+    left = np.flatnonzero(~(found.violation <= (1 + SLACK) * svc.tol))
     if len(left):
         names = problem_names(svc.classes_, data.strategy)
         worst = left[np.argsort(-found.violation[left], kind="stable")][:_NAMED]
@@ -161,5 +210,4 @@ def solve(svc: Any, data: TrainingSet, beta: Any = None) -> MulticlassSolution:
         warnings.warn(f"{type(svc).__name__}: {len(left)} of {len(names)} binary problems stopped before their KKT "
                       f"violation fell to tol={svc.tol:g}. What is left of it: {told}"
                       f"{'; ...' if len(left) > _NAMED else ''}. Scale the features to a common range, lower C, or "
-                      f"raise tol or max_iter={svc.max_iter}", sklearn_twin(ConvergenceWarning), stacklevel=3)
-    return found
+                      f"raise tol or max_iter={svc.max_iter}", sklearn_twin(ConvergenceWarning), stacklevel=4)

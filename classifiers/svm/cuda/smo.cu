@@ -77,7 +77,7 @@ smo(const real* __restrict__ K, long long columns, const double* __restrict__ C,
     __shared__ double s_F_i[WARPS], s_F_j[WARPS];
     __shared__ real s_gain[WARPS];
     __shared__ int s_i[WARPS], s_j[WARPS];
-    __shared__ double s_bias, s_violation;
+    __shared__ double s_bias, s_violation, s_worst[4];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
 
     // The samples of problem p are the rows [a0, a1) and [b0, b1) of K; those in [first, last) have y = +1.
@@ -127,35 +127,47 @@ smo(const real* __restrict__ K, long long columns, const double* __restrict__ C,
             __syncthreads();                            // F is written
             if (warp == 0) {                            // bias and violation, in the same order for any THREADS
                 double least = FAR, most = -FAR, total = 0.0;
-                int free = 0;
+                int free = 0, at_least = NONE, at_most = NONE;
                 for (int t = lane; t < n; t += 32) {
                     const int sample = SAMPLE(t);
                     const bool up = beta[t] < UPPER(sample), low = beta[t] > LOWER(sample);
-                    if (up)
-                        least = fmin(least, kept[t]);
-                    if (low)
-                        most = fmax(most, kept[t]);
+                    if (up && kept[t] < least) {
+                        least = kept[t];
+                        at_least = t;
+                    }
+                    if (low && kept[t] > most) {
+                        most = kept[t];
+                        at_most = t;
+                    }
                     if (up && low) {
                         total += kept[t];
                         ++free;
                     }
                 }
+                least_of_lanes(least, at_least, 16);
+                double least_of_low = -most;
+                least_of_lanes(least_of_low, at_most, 16);
+                most = -least_of_low;
                 for (int by = 16; by > 0; by /= 2) {
-                    least = fmin(least, __shfl_xor_sync(ALL, least, by));
-                    most = fmax(most, __shfl_xor_sync(ALL, most, by));
                     total += __shfl_xor_sync(ALL, total, by);
                     free += __shfl_xor_sync(ALL, free, by);
                 }
                 if (lane == 0) {                        // both classes have samples: neither up nor low is empty
                     s_bias = free ? -total / free : -(least + most) / 2;
                     s_violation = most - least;
+                    s_worst[0] = at_least == NONE ? 0 : at_least;       // none where F is NaN
+                    s_worst[1] = at_most == NONE ? 0 : at_most;
+                    s_worst[2] = least;
+                    s_worst[3] = most;
                 }
             }
             __syncthreads();
             if (now == BEGUN && (outcome != CONVERGED || s_violation < tol)) {      // else F had drifted: go on
                 if (threadIdx.x == 0) {
-                    found[2 * p] = s_bias;
-                    found[2 * p + 1] = s_violation;
+                    found[6 * p] = s_bias;
+                    found[6 * p + 1] = s_violation;
+                    for (int k = 0; k < 4; ++k)
+                        found[6 * p + 2 + k] = s_worst[k];
                 }
                 now = DONE;
                 break;

@@ -194,7 +194,7 @@ def solve_strip(K, starts, C, work=10**9, tol=1e-3, max_iter=10**6):
     blocks = [K[first:last, first:last].ravel() for first, last in pairwise(starts[1:])]
     beta_a, beta_b = np.zeros((Q, m)), np.zeros(edges[-1])
     widest = np.diff(edges).max()
-    found, state, known = np.empty((Q, 3)), np.zeros(2, np.int64), np.ones(m, bool)
+    found, state, known = np.empty((Q, 7)), np.zeros(2, np.int64), np.ones(m, bool)
     scratch, K_ab = np.full((7, m + widest), np.nan), np.full(m * widest, np.nan, np.float32)
     where, calls = np.cumsum([0, *map(len, blocks)])[:-1], 1
     while not solve_pairs(K[:m, :m].copy(), K[m:, :m].copy(), edges, np.concatenate(blocks), where, C[:m], C[m:],
@@ -229,7 +229,7 @@ def test_a_strip_in_slices_gives_the_same_bits_and_starts_where_it_is_told():
     assert (solve_strip(K, starts, C, max_iter=3)[2][:, 1] <= 3).all()
     again = whole[0].copy(), whole[1].copy()                # from the solution nothing is left to do
     blocks = [K[first:last, first:last].ravel() for first, last in pairwise(starts[1:])]
-    m, n, found = starts[1], len(K), np.empty((len(starts) - 2, 3))
+    m, n, found = starts[1], len(K), np.empty((len(starts) - 2, 7))
     assert solve_pairs(K[:m, :m].copy(), K[m:, :m].copy(), starts[1:] - m, np.concatenate(blocks),
                        np.cumsum([0, *map(len, blocks)])[:-1], C[:m], C[m:], *again, found, np.zeros(2, np.int64),
                        np.empty((7, n)), np.empty(n * n, np.float32), np.empty(m, bool), 1e-3, 10**6, 10**9)

@@ -143,7 +143,7 @@ LIES = {
     "a class with less than none": ("array:n_support", first(-3)),
     "counts that add up by overflow": ("array:n_support", lambda a: np.array([2**63 - 1, 2**63 - 1, a.sum() + 2])),
     "a count for too many classes": ("array:n_support", lambda a: np.r_[a, 0]),
-    "vectors in float64": ("array:support_vectors", lambda a: a.astype(np.float64)),
+    "vectors of whole numbers": ("array:support_vectors", lambda a: a.astype(np.int32)),
     "a vector too few": ("array:support_vectors", lambda a: a[:-1]),
     "an infinite vector": ("array:support_vectors", first(np.inf)),
     "a coefficient that is no number": ("array:dual_coef", first(np.nan)),

@@ -92,7 +92,7 @@ def test_picture_shows_the_machine_at_each_number_of_iterations(monkeypatch, tmp
 def test_trace_is_that_of_the_readable_solver():
     X, y = blobs(2)
     order, steps = np.argsort(y, kind="stable"), []
-    K = X.astype(np.float32).astype(np.float64)[order] @ X.astype(np.float32).astype(np.float64)[order].T
+    K = X[order] @ X[order].T
     solve_loops(K, np.where(y[order] == 0, 1, -1), np.ones(len(y)), 1e-3, 1000, trace=steps)
     found = trace(SVC(kernel="linear"), X, y)
     assert found["i"].tolist() == [order[step[0]] for step in steps]
