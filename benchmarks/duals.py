@@ -154,7 +154,8 @@ def judge(K: np.ndarray, y: np.ndarray, beta: np.ndarray, C: np.ndarray) -> tupl
     support = np.flatnonzero(beta)
     output = K[:, support] @ beta[support]
     score = y - output
-    rise, fall = np.where(y > 0, alpha < C, alpha > 0), np.where(y > 0, alpha > 0, alpha < C)
+    free = alpha < C * (1 - 1e-12)                      # not at C but for the last digits
+    rise, fall = np.where(y > 0, free, alpha > 0), np.where(y > 0, alpha > 0, free)
     violation = score[rise].max(initial=-np.inf) - score[fall].min(initial=np.inf)
     total = alpha.sum()
     outside = max(-alpha.min() / C.max(), (alpha - C).max() / C.max(), abs(beta.sum()) / total if total else 0.0, 0.0)

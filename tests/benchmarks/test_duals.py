@@ -70,6 +70,20 @@ def test_coefficients_that_are_not_feasible_are_wrong_however_high_their_objecti
     assert duals.judge(K, y, np.array([-0.5, 0.5]), np.ones(2))[2] == 0.5       # alpha = -1/2
 
 
+def test_the_objective_and_the_violation_of_two_samples_by_hand():
+    """Samples at 1 and -1: D = 2 a - 2 a^2 for alpha = (a, a), whose outputs are 2 a and -2 a."""
+    K, y = np.array([[1.0, -1.0], [-1.0, 1.0]]), np.array([1.0, -1.0])
+    assert duals.judge(K, y, y / 2, np.full(2, 10.0)) == (0.5, 0.0, 0.0)
+    assert duals.judge(K, y, y / 4, np.full(2, 10.0)) == (0.375, 1.0, 0.0)     # (1 - 0.5) - (-1 + 0.5)
+
+
+@pytest.mark.parametrize("alpha, violation", [(3.0, 0.0), (np.nextafter(3.0, 0), 0.0), (1.5, 2.0)])
+def test_what_is_at_its_bound_may_not_rise(alpha, violation):
+    """Two equal samples of two classes, C = 3: both outputs are 0, the optimum is alpha = C."""
+    assert duals.judge(np.ones((2, 2)), np.array([1.0, -1.0]), alpha * np.array([1.0, -1.0]),
+                       np.full(2, 3.0))[1] == violation
+
+
 def test_another_optimum_of_a_sigmoid_kernel_function_is_right_if_it_is_one(solved):
     theirs, K = solved
     other = theirs._replace(dual=theirs.dual * 0.5)
@@ -80,21 +94,24 @@ def test_another_optimum_of_a_sigmoid_kernel_function_is_right_if_it_is_one(solv
 
 def test_a_fit_to_values_that_are_not_finite_is_wrong(solved):
     theirs, K = solved
-    assert "not finite" in duals.wrong(theirs, theirs, K * np.inf)
+    K = K.copy()
+    K[3, 5] = np.inf
+    assert "not finite" in duals.wrong(theirs, theirs, K)
 
 
 def test_the_table_of_the_shipped_sets():
-    """Two fits, one of them silently wrong; the other warned, and its objective counts for nothing."""
+    """Three fits: one is silently wrong, one warned, so that its objective does not count, and one was refused."""
     one = {"C": 1.0, "gamma": "scale", "strategy": "ovo", "wrong": "lower", "said": "", "refused": False,
            "peer_said": "", "lower": 0.02, "higher": 0.0, "violation": 0.5, "peer_violation": 1e-3, "accuracy": 0.5,
            "peer_accuracy": 1.0, "seconds": 1.0, "peer_seconds": 3.0}
     two = {**one, "wrong": "", "said": "SVC: stopped", "lower": None, "higher": None, "violation": None,
            "accuracy": 0.7, "peer_said": "Solver terminated early"}
-    found = {"lines": [{"set": "breast_cancer", "features": "raw", "kernel": "poly", "fits": [one, two]}]}
+    three = {**two, "said": "X has values as large as 1e200", "refused": True, "accuracy": None}
+    found = {"lines": [{"set": "breast_cancer", "features": "raw", "kernel": "poly", "fits": [one, two, three]}]}
     (table,) = shipped.tables(found, {})
-    assert table.rows == [["breast cancer", "raw", "poly", "2", "1", "1", "0", "1", "2e-02", "0e+00", "5e-01", "1e-03",
-                           "0.6000", "1.0000", "2.0", "6.0"]]
+    assert table.rows == [["breast cancer", "raw", "poly", "3", "1", "1", "1", "2", "2e-02", "0e+00", "5e-01", "1e-03",
+                           "0.6000", "1.0000", "3.0", "9.0"]]
     assert shipped.correctness(found["lines"]) == [
-        "of 2 fits, 1 warned, 0 were refused, and 1 are silently wrong; LIBSVM stopped early in 1",
+        "of 3 fits, 1 warned, 1 were refused, and 1 are silently wrong; LIBSVM stopped early in 2",
         "breast_cancer raw, poly, ovo, C=1, gamma=scale: lower"]
     assert isinstance(shipped.draw(found, {}), Figure)

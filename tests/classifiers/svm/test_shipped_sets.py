@@ -17,13 +17,13 @@ from sklearn.svm import SVC as Peer
 from benchmarks import duals, shipped
 from classifiers.svm.svc import SVC
 
-LIMIT = 100_000     # iterations of either library
+LIMIT = 50_000      # iterations of either library
 
 
 @cache
 def samples(name, features):
     X, y = shipped.samples(name, features)
-    return (X[::4], y[::4]) if name == "digits" else (X, y)
+    return (X[::6], y[::6]) if name == "digits" else (X, y)
 
 
 def both(X, y, strategy, K, **parameters):
