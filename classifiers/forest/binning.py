@@ -28,19 +28,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
-from numba import njit
+from minicnn.plumbing.compiled import njit
 
 BLOCK = 32  # features sorted together: their columns are copied from rows that are read only once
 
 
 class Bins(NamedTuple):
-    """The binned samples, a row for each feature, and the values that the bins stand for."""
+    """The binned samples, a row for each feature, the values that the bins stand for, and the samples themselves."""
 
     codes: Any          # (D, N) uint8, or uint32 for exact thresholds
     start: Any          # (D + 1,) int64: bins start[f] to start[f + 1] are those of feature f
     low: Any            # (start[D],) float32: lowest value of each bin
     high: Any           # (start[D],) float32: highest
     incomplete: Any     # (D,) bool: features that have missing values
+    samples: Any        # (N, D) float32: the values, in which a node looks where its bins are too coarse
+    order: Any          # (N,) int64: codes[f, i] is the bin of samples[order[i], f]
 
     @property
     def missing(self) -> int:
@@ -159,6 +161,7 @@ def bin_samples(X: Any, max_bins: int | None, order: Any, n_jobs: int = 1) -> Bi
         start = np.cumsum([0, *(len(low) for low, _, _ in ends)])
         codes = np.empty((D, N), np.uint8 if max_bins is not None else np.uint32)
         bins = Bins(codes, start, np.concatenate([low for low, _, _ in ends]),
-                    np.concatenate([high for _, high, _ in ends]), np.array([gaps for _, _, gaps in ends]))
+                    np.concatenate([high for _, high, _ in ends]), np.array([gaps for _, _, gaps in ends]), X,
+                    np.asarray(order, np.int64))
         threads(delayed(_encode_block)(X, first, order, bins) for first in firsts)
     return bins

@@ -111,9 +111,8 @@ def grow_block(plan: Plan, states: list[Any], stop: Any) -> list[GrownTree]:
         while work.progress[0]:
             if stop[0]:
                 raise KeyboardInterrupt("the fit was interrupted")
-            numba_grow.grow(bins.codes, bins.start, bins.low, bins.high, bins.missing, bins.incomplete, packed,
-                            plan.entropy, state, plan.max_features, plan.min_samples_split, plan.min_samples_leaf,
-                            plan.max_depth, BUDGET, work)
+            numba_grow.grow(bins, bins.missing, packed, plan.entropy, state, plan.max_features,
+                            plan.min_samples_split, plan.min_samples_leaf, plan.max_depth, BUDGET, work)
         grown.append(_cut_out(work))
     return grown
 
@@ -137,7 +136,7 @@ def grow_forest(plan: Plan, states: list[Any], n_jobs: int | None, verbose: int)
     """Grow a tree from each state, in blocks of `TREES`, in as many threads or processes as joblib gives."""
     stop = np.zeros(1, bool)    # shared with threads; processes, which get a copy, are ended by joblib
     blocks = [states[first:first + TREES] for first in range(0, len(states), TREES)]
-    rest = plan._replace(bins=Bins(*[None] * 5), codes=None, weights=None)
+    rest = plan._replace(bins=Bins(*[None] * len(plan.bins)), codes=None, weights=None)
     try:
         results = Parallel(n_jobs=n_jobs, prefer="threads", verbose=verbose)(
             delayed(_grow_task)(rest, block, stop, plan.codes, plan.weights, *plan.bins) for block in blocks)

@@ -75,7 +75,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from classifiers.forest.generator import FIXED_POINTS, below
-from classifiers.forest.splitting import CRITERIA, Split, candidates, node_sums
+from classifiers.forest.splitting import CRITERIA, Split, candidates, look_closer, node_sums
 from classifiers.forest.tree import NODE, Tree
 
 
@@ -101,7 +101,7 @@ class Grown(NamedTuple):
 
 def grow_loops(X: Any, codes: Any, weights: Any, n_classes: int, seed_state: Any, max_features: int,
                criterion: str = "gini", max_depth: int | None = None, min_samples_split: int = 2,
-               min_samples_leaf: int = 1, observer: Callable[[Step], None] | None = None) -> Grown:
+               min_samples_leaf: int = 1, observer: Callable[[Step], None] | None = None, bins: Any = None) -> Grown:
     """Grow one tree of a forest, one sample at a time.
 
     Parameters
@@ -128,6 +128,9 @@ def grow_loops(X: Any, codes: Any, weights: Any, n_classes: int, seed_state: Any
         Distinct samples that each child must have.
     observer : callable, optional
         Called with a `Step` for every node, leaves too (see `classifiers.forest.replay`).
+    bins : array (N, D) float, optional
+        The bin of each value, NaN for a missing one: features are compared by bins, as in the fast version
+        (`classifiers.forest.splitting` has the rules). By default they are compared by all their values.
 
     Returns
     -------
@@ -162,6 +165,7 @@ def grow_loops(X: Any, codes: Any, weights: Any, n_classes: int, seed_state: Any
             raise ValueError(f"{name}={value}: expected at least {low}" + (f", at most {high}" if high else ""))
 
     columns = X.T.tolist()  # Python's own numbers from here on: float32 becomes float64 without rounding
+    binned = columns if bins is None else bins.T.tolist()
     codes, weights = codes.tolist(), weights.tolist()
     perm = list(range(n_features))
     importances = np.zeros(n_features)
@@ -180,18 +184,24 @@ def grow_loops(X: Any, codes: Any, weights: Any, n_classes: int, seed_state: Any
         tried: list[Split] = []
         may_split = len(T) > 1 and m >= max(min_samples_split, 2 * min_samples_leaf) and depth != max_depth
         visited, lim = 0, n_features if may_split else 0
+        between_bins: set[int] = set()
         while lim > 0 and (visited < max_features or not tried):
             r = below(seed_state, lim)
             lim -= 1
             visited += 1
             f = perm[r]
             perm[r], perm[lim] = perm[lim], f
-            tried += candidates(columns[f], f, samples, codes, weights, criterion, min_samples_leaf)
+            found = list(candidates(binned[f], f, samples, codes, weights, criterion, min_samples_leaf))
+            if found:
+                between_bins.add(f)
+            tried += found or candidates(columns[f], f, samples, codes, weights, criterion, min_samples_leaf)
 
         best, decrease, left, right = None, 0.0, [], []
         if tried:
             best = max(tried, key=lambda split: split.score)  # max returns the first of equals
             x = columns[best.feature]
+            if bins is not None and best.feature in between_bins:
+                best = look_closer(best, x, binned[best.feature], samples, codes, weights, criterion, min_samples_leaf)
             went_left = [best.missing_left if math.isnan(x[i]) else x[i] <= best.threshold for i in samples]
             left = [i for i, yes in zip(samples, went_left) if yes]
             right = [i for i, yes in zip(samples, went_left) if not yes]

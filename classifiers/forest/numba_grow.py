@@ -35,10 +35,10 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from minicnn.plumbing.compiled import njit
 
 from classifiers.forest.generator import below
-from classifiers.forest.numba_split import sort_samples, sweep, sweep_integers
+from classifiers.forest.numba_split import sort_samples, spread, sweep, sweep_integers
 from classifiers.forest.tree import NODE
 
 GROUP = 8           # features looked up together ...
@@ -63,7 +63,10 @@ class Workspace(NamedTuple):
     sorted_key: Any     # (n,)
     sorted_item: Any    # (n,)
     order: Any          # (n,) int64
-    bucket: Any         # (max(B + 2, 256),) int64
+    fine: Any           # (n,) uint32: keys of one feature whose bins were looked into
+    member: Any         # (n,) int64: its samples there
+    value: Any          # (n,) float32: their values
+    bucket: Any         # (max(B + 2, n + 4, 256),) int64
     counts: Any         # (GROUP,) int64: samples above bin 0 of each feature looked up
     number: Any         # (K,) int32: local number of each class, -1 between nodes
     label: Any          # (K,) int32: class of each local number
@@ -93,7 +96,7 @@ def workspace(n: int, bins: Any, n_classes: int, n_bins: int, exact_weights: boo
         array(n, np.uint32), array(n, np.int32), array(n, weight), array(n, np.uint32), array(n, np.int32),
         array(n, weight), array(n, np.int32), array(n, np.uint32), array(extent, bins.dtype),
         array(extent, np.uint32), array(n + 1, bins.dtype), array(n, np.uint32), array(n, np.int64),
-        array(max(n_bins + 2, 256), np.int64), array(GROUP, np.int64), np.full(n_classes, -1, np.int32),
+        array(n, np.uint32), array(n, np.int64), array(n, np.float32), array(max(n_bins + 2, n + 4, 256), np.int64), array(GROUP, np.int64), np.full(n_classes, -1, np.int32),
         array(n_classes, np.int32), array(n_classes, sums), array(n_classes, sums), array(n_classes, sums),
         array(len(bins), np.int32), np.empty((n + 2, 4), np.int64), array(2 * n, NODE), array(2 * n, np.uint8),
         array(n + 1, np.int64), array(n, np.int32), array(n, np.float32), np.empty(len(bins)), array(4, np.int64))
@@ -158,12 +161,12 @@ def _look_up(column, index, item, keys, items):
 
 
 @njit(cache=True, nogil=True)
-def _partition(column, a, m, low, missing, missing_left, work):
+def _partition(key, a, m, low, missing, missing_left, work):
     """Bring the samples that go left to the front of the node's range, all in their order; return how many."""
     t = a
     u = 0
     for i in range(a, a + m):
-        k = column[work.index[i]]
+        k = key[i - a]
         j, c, w = work.index[i], work.klass[i], work.weight[i]
         # Both places are written, and the counter of one moves on: a branch here would be guessed wrong often.
         work.spare_index[u], work.spare_class[u], work.spare_weight[u] = j, c, w
@@ -179,26 +182,49 @@ def _partition(column, a, m, low, missing, missing_left, work):
 
 
 @njit(cache=True, nogil=True)
-def _has_missing(column, a, m, missing, work):
-    for i in range(a, a + m):
-        if column[work.index[i]] == missing:
-            return True
+def _sweep_values(f, first, last, bins, missing, a, m, K, total, score_of_all, n, min_leaf, entropy, work):
+    """Return the best cut of feature f, as `sweep` does, bins `first` to `last` in ``work.fine`` spread out."""
+    spread(work.fine[:m], work.index[a:a + m], bins.samples[:, f], bins.order, missing, first, last, work.member,
+           work.value, work.order)
+    sort_samples(work.fine, m, m + 3, work.order, work.bucket)
+    return sweep(work.fine, work.local_class, work.weight[a:a + m], work.order, m, m + 2, K, total, score_of_all, n,
+                 min_leaf, entropy, work.left, work.right)
+
+
+@njit(cache=True, nogil=True)
+def _is_mixed(key, m, klass, bin_):
+    """Return whether the samples with the key `bin_` are of several classes: only then may a cut inside be better."""
+    first = np.int32(-1)
+    for i in range(m):
+        if key[i] == bin_:
+            if first >= 0 and first != klass[i]:
+                return True
+            first = klass[i]
     return False
 
 
 @njit(cache=True, nogil=True)
-def grow(bins, start, low, high, missing, incomplete, packed, entropy, state, max_features, min_split, min_leaf,
-         max_depth, budget, work):
+def _ends(key, low, high, values, rows, index):
+    """Return the highest value among the samples with key `low`, and the lowest among those with key `high`."""
+    below, above = np.float32(-np.inf), np.float32(np.inf)
+    for i in range(index.size):
+        if key[i] == low:
+            below = max(below, values[rows[index[i]]])
+        elif key[i] == high:
+            above = min(above, values[rows[index[i]]])
+    return below, above
+
+
+@njit(cache=True, nogil=True)
+def grow(bins, missing, packed, entropy, state, max_features, min_split, min_leaf, max_depth, budget, work):
     """Grow the planted tree until it is finished (``work.progress[0] == 0``) or `budget` values were looked up.
 
     Parameters
     ----------
-    bins : array (D, N) uint8 or uint32
-        The bin of each value.
-    start, low, high : arrays (D + 1,), (bins,), (bins,)
-        Bin b of feature f holds the values from ``low[start[f] + b]`` to ``high[start[f] + b]``.
-    missing, incomplete : int, array (D,) bool
-        Bin of missing values, and which features have any.
+    bins : Bins
+        The samples, see `classifiers.forest.binning`.
+    missing : int
+        The bin of missing values.
     packed : bool
         Bins are bytes, weights whole, classes and weights fit into 16 bits.
     entropy : bool
@@ -214,6 +240,11 @@ def grow(bins, start, low, high, missing, incomplete, packed, entropy, state, ma
     """
     height, n_nodes, n_leaves, n_entries = work.progress[0], work.progress[1], work.progress[2], work.progress[3]
     total, perm, nodes = work.total, work.perm, work.nodes
+    mixed = np.zeros(perm.size, np.bool_)       # features with a bin that holds several values
+    for f in range(perm.size):
+        for b in range(bins.start[f], bins.start[f + 1]):
+            mixed[f] |= bins.low[b] < bins.high[b]
+    codes, start, low, high, incomplete = bins.codes, bins.start, bins.low, bins.high, bins.incomplete
     while height > 0 and budget > 0:
         height -= 1
         a, b, node, depth = work.stack[height, 0], work.stack[height, 1], work.stack[height, 2], work.stack[height, 3]
@@ -229,7 +260,7 @@ def grow(bins, start, low, high, missing, incomplete, packed, entropy, state, ma
             for k in range(K):
                 entropy_sum += total[k] * math.log(total[k])
         best = -np.inf
-        best_feature, best_low, best_high, best_missing_left = 0, 0, 0, False
+        best_feature, best_low, best_high, best_missing_left, best_coarse = 0, 0, 0, False, True
         lim = perm.size if K > 1 and m >= min_split and m >= 2 * min_leaf and depth < max_depth else 0
         visited = 0
         while lim > 0 and (visited < max_features or best == -np.inf):
@@ -247,13 +278,13 @@ def grow(bins, start, low, high, missing, incomplete, packed, entropy, state, ma
                 for g in range(drawn):
                     f = perm[lim + drawn - 1 - g]
                     if not incomplete[f]:
-                        work.counts[g] = _look_up(bins[f], index, work.item, work.key[g * m:(g + 1) * m],
+                        work.counts[g] = _look_up(codes[f], index, work.item, work.key[g * m:(g + 1) * m],
                                                   work.items[g * m:(g + 1) * m])
             for g in range(drawn):
                 f = perm[lim + drawn - 1 - g]
                 if packed and not entropy and not incomplete[f]:
                     above = work.counts[g]
-                    if above == 0 or best == n:
+                    if best == n or (above == 0 and low[start[f]] == high[start[f]]):
                         continue
                     span = slice(g * m, g * m + above)
                     score, below_cut, above_cut = sweep_integers(
@@ -263,13 +294,21 @@ def grow(bins, start, low, high, missing, incomplete, packed, entropy, state, ma
                 else:
                     key = work.key[:m]
                     for i in range(m):
-                        key[i] = bins[f, index[i]]
+                        key[i] = codes[f, index[i]]
                     n_bins = missing + 1 if incomplete[f] else start[f + 1] - start[f]
                     sort_samples(key, m, n_bins, work.order, work.bucket)
                     score, below_cut, above_cut, missing_left = sweep(
                         key, work.local_class, work.weight[a:b], work.order, m, missing, K, total,
                         entropy_sum if entropy else S, n, min_leaf, entropy, work.left, work.right)
+                coarse = score > -np.inf
+                if not coarse and mixed[f]:
+                    for i in range(m):
+                        work.fine[i] = codes[f, index[i]]
+                    score, below_cut, above_cut, missing_left = _sweep_values(
+                        f, 0, missing - 1, bins, missing, a, m, K, total, entropy_sum if entropy else S, n, min_leaf,
+                        entropy, work)
                 if score > best:
+                    best_coarse = coarse
                     best, best_feature = score, f
                     best_low, best_high, best_missing_left = below_cut, above_cut, missing_left
         nodes[node]["samples"] = m
@@ -289,17 +328,36 @@ def grow(bins, start, low, high, missing, incomplete, packed, entropy, state, ma
             n_leaves += 1
             work.leaf_start[n_leaves] = n_entries
             continue
-        column = bins[best_feature]
-        unseen = not (incomplete[best_feature] and _has_missing(column, a, m, missing, work))
-        n_left = _partition(column, a, m, best_low, missing, best_missing_left, work)
-        value = np.float64(high[start[best_feature] + best_low])
-        if best_high == missing and not unseen:
+        f = best_feature
+        key = work.fine
+        for i in range(m):
+            key[i] = codes[f, index[i]]
+        key_of_missing = missing
+        first, last = start[f] + best_low, start[f] + best_high     # the bins beside the cut
+        if not best_coarse:
+            spread(key[:m], index, bins.samples[:, f], bins.order, missing, 0, missing - 1, work.member, work.value,
+                   work.order)
+            key_of_missing = m + 2
+        elif best_high != missing and best < n and (
+                (low[first] < high[first] and _is_mixed(key, m, work.local_class, best_low)) or
+                (low[last] < high[last] and _is_mixed(key, m, work.local_class, best_high))):
+            best, best_low, best_high, best_missing_left = _sweep_values(
+                f, best_low, best_high, bins, missing, a, m, K, total, entropy_sum if entropy else S, n, min_leaf,
+                entropy, work)
+            key_of_missing = m + 2
+        unseen = True
+        if incomplete[f]:
+            for i in range(m):
+                unseen = unseen and key[i] != key_of_missing
+        if best_high == key_of_missing:
             threshold = LARGEST
         else:
-            upper = np.float64(low[start[best_feature] + best_high])
+            below_cut, above_cut = _ends(key, best_low, best_high, bins.samples[:, f], bins.order, index)
+            value, upper = np.float64(below_cut), np.float64(above_cut)
             threshold = np.float32(value + (upper - value) / 2)
             if threshold >= upper:
                 threshold = np.float32(value)
+        n_left = _partition(key, a, m, best_low, key_of_missing, best_missing_left, work)
         nodes[node]["feature"] = best_feature
         nodes[node]["threshold"] = threshold
         nodes[node]["child"] = n_nodes

@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+from minicnn.plumbing.compiled import njit
 
 INSERTION = 24  # samples up to which insertion sort is the faster one; measured, flat between 16 and 48
 
@@ -140,6 +140,54 @@ def sort_samples(key, m, bins, order, bucket):
             bucket[key[i]] += 1
     else:                                               # far more bins than samples: compare, don't count
         order[:m] = np.argsort(key[:m], kind="mergesort")
+
+
+@njit(cache=True, nogil=True)
+def spread(key, index, values, rows, missing, first, last, member, value, order):
+    """Replace the bins in `key`: those from `first` to `last` by the samples' places by value, from 1.
+
+    Bins below `first` become 0, those above `last` m + 1, and that of missing values m + 2.
+
+    Parameters
+    ----------
+    key, index : arrays (m,) uint32
+        Bins of the node's samples in one feature, and these samples.
+    values, rows : arrays (N,) float32 and (N,) int64
+        The feature's value in every row of the matrix, and the row of every sample.
+    missing, first, last : int
+        The bin of missing values, and the lowest and the highest bin to be spread.
+    member, value, order : arrays (m,) int64, float32 and int64
+        Space to work in.
+    """
+    m = index.size
+    t = 0
+    for i in range(m):
+        k = np.int64(key[i])
+        if k == missing:
+            key[i] = m + 2
+        elif k < first:
+            key[i] = 0
+        elif k > last:
+            key[i] = m + 1
+        else:
+            member[t] = i
+            value[t] = values[rows[index[i]]]
+            t += 1
+    if t <= INSERTION:
+        for i in range(t):
+            v = value[i]
+            j = i
+            while j > 0 and value[order[j - 1]] > v:
+                order[j] = order[j - 1]
+                j -= 1
+            order[j] = i
+    else:
+        order[:t] = np.argsort(value[:t])
+    place = 0
+    for j in range(t):
+        if j == 0 or value[order[j]] > value[order[j - 1]]:
+            place += 1
+        key[member[order[j]]] = place
 
 
 @njit(cache=True, nogil=True)

@@ -44,19 +44,24 @@ def assert_same_tree(X, codes, weights=None, *, seed=2026, max_bins=255, draws=0
 
     def watched(*arguments):
         grow(*arguments)
-        ends.append(arguments[8].copy())    # the generator's state
+        ends.append(arguments[4].copy())    # the generator's state
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting.numba_grow, "grow", watched)
         grown, = fitting.grow_block(plan, [first], STOP)
     assert first[0] == seed                 # the first state is kept: out-of-bag samples are drawn from it again
     tree, importances = grow_loops(X, codes, weights, K, state, max_features, criterion, max_depth, min_samples_split,
-                                   min_samples_leaf)
+                                   min_samples_leaf, bins=numbers_of_bins(plan.bins))
     assert_trees_equal(tree, Tree(*grown[:5], n_classes=K, n_features=D))
     total = importances.sum()
     np.testing.assert_array_equal(grown.importances, importances / total if total else importances)
     assert ends[-1][0] == state[0]
     return tree, len(ends)
+
+
+def numbers_of_bins(bins):
+    """As the readable version takes them: (N, D), NaN for a missing value."""
+    return np.where(bins.codes == bins.missing, np.nan, bins.codes.astype(np.float64)).T
 
 
 def drawn(rng, N, D, K, values, missing):
@@ -87,7 +92,7 @@ def weights_of(kind, rng, N):
 @given(seed=st.integers(0, 2**32 - 1), N=st.integers(2, 40 if INTERPRETED else 200), D=st.integers(1, 12),
        K=st.integers(1, 9), values=st.sampled_from([2, 5, 30, 255]), missing=st.sampled_from([0.0, 0.0, 0.2]),
        kind=st.sampled_from(KINDS), criterion=st.sampled_from(["gini", "gini", "entropy"]),
-       max_bins=st.sampled_from([255, 255, None]), max_depth=st.sampled_from([None, 1, 4]), split=st.integers(2, 9),
+       max_bins=st.sampled_from([255, 255, None, 2, 7]), max_depth=st.sampled_from([None, 1, 4]), split=st.integers(2, 9),
        leaf=st.integers(1, 5), bootstrap=st.booleans(), data=st.data())
 def test_any_tree_is_that_of_the_readable_version(seed, N, D, K, values, missing, kind, criterion, max_bins, max_depth,
                                                   split, leaf, bootstrap, data):
