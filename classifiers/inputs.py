@@ -8,6 +8,7 @@ your data", "Input X contains NaN"), the message begins with it.
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from typing import Any
 
@@ -51,7 +52,8 @@ def dense_samples(X: Any, dtype: Any, allow_nan: bool, asker: str) -> np.ndarray
     Parameters
     ----------
     X : array-like, (n_samples, n_features)
-        Numbers; data frames and lists of lists included. Not copied when it is such a matrix already.
+        Numbers; data frames and lists of lists included. Not copied when it is such a matrix already. Among
+        objects, None and ``pandas.NA`` are NaN.
     dtype : dtype or None
         The float type of the result; None is float32 where each value of `X` is one, and float64 elsewhere.
     allow_nan : bool
@@ -94,6 +96,8 @@ def dense_samples(X: Any, dtype: Any, allow_nan: bool, asker: str) -> np.ndarray
         if extent == 0:
             raise ValueError(f"Found array with 0 {what}(s) (shape={raw.shape}) while a minimum of 1 is required. "
                              f"{asker} needs X of shape (n_samples, n_features)")
+    if raw.dtype.kind == "O":
+        raw = np.where(_is_missing(raw), np.nan, raw)
     try:
         with np.errstate(over="ignore"):            # too large for `dtype`: becomes inf, and is reported as such
             array = np.ascontiguousarray(raw, dtype=dtype or (np.float32 if raw.dtype == np.float32 else np.float64))
@@ -110,6 +114,12 @@ def _narrowed(array: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         narrow = array.astype(np.float32)
     return narrow if np.array_equal(narrow, array) else array
+
+
+def _is_missing(objects: np.ndarray) -> np.ndarray:
+    """Return which of `objects` mark a missing value: None, and ``pandas.NA`` where this process has loaded pandas."""
+    mark = getattr(sys.modules.get("pandas"), "NA", None)
+    return np.array([value is None or value is mark for value in objects.ravel()], bool).reshape(objects.shape)
 
 
 def _plain_array(values: Any, name: str) -> np.ndarray:
@@ -201,13 +211,14 @@ def _refuse_fractions(y: np.ndarray, asker: str) -> None:
 
 def _refuse_objects(y: np.ndarray, asker: str) -> None:
     """Raise for objects that are no strings; they have no order that all programs agree on."""
+    missing = _is_missing(y) | [isinstance(label, float) and math.isnan(label) for label in y]
+    if missing.any():
+        row = missing.argmax()
+        raise ValueError(f"Input y contains NaN, first at row {row} ({y[row]!r}): {asker} needs a label for each "
+                         "sample. Drop those samples")
     for row, label in enumerate(y):
-        if isinstance(label, str):
-            continue
-        if label is None or (isinstance(label, float) and math.isnan(label)):
-            raise ValueError(f"Input y contains NaN, first at row {row} ({label!r}): {asker} needs a label for each "
-                             "sample. Drop those samples")
-        raise ValueError(f"Unknown label type: unknown. y is an array of objects, with {type(label).__name__} "
+        if not isinstance(label, str):
+            raise ValueError(f"Unknown label type: unknown. y is an array of objects, with {type(label).__name__} "
                          f"{label!r} at row {row}: {asker} needs strings or numbers. Convert it with y.astype(str) "
                          "or y.astype(int)")
 
