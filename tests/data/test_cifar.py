@@ -171,7 +171,7 @@ def test_batches_pickled_again_by_python_3(tmp_path, protocol, old_numpy, kind):
     b"\x80\x03cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R.",                        # bytearray(2**31)
     b"\x80\x05\x96" + struct.pack("<Q", 2**60) + b"x.",                              # 2**60 bytes, of which 1 is there
     b"\x80\x02]q\x00" + b"".join(b"](h" + bytes([i]) + b"h" + bytes([i]) + b"eq" + bytes([i + 1]) for i in range(40))
-    + b"}U\x06labelsh\x28s.",                                                        # 40 lists of two lists: 2**40
+    + b"}(U\x04dataNU\x06labelsh\x28U\x0blabel_namesh\x28u.",                        # 40 lists of two lists: 2**40
     py2_pickle({"labels": b"(" * 3000 + b"t" * 3000}),                               # 3,000 tuples, one in the other
 ])
 def test_pickles_that_would_fill_the_memory_or_never_end(tmp_path, bomb):
