@@ -158,7 +158,8 @@ class ZipTree(FileTree):
             self._zip.close()
             raise
         self.files = sorted(self._entries)
-        self.folders |= {str(parent) for name in self.files for parent in PurePosixPath(name).parents} - {"."}
+        names = [*self.files, *self.folders]
+        self.folders |= {str(parent) for name in names for parent in PurePosixPath(name).parents} - {"."}
 
     def _add(self, entry: zipfile.ZipInfo, name: str) -> None:
         """Note an entry as a file or as a folder."""

@@ -49,7 +49,10 @@ class Dataset:
     source: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.class_names = tuple(self.class_names)
+        try:
+            self.class_names = tuple(self.class_names)
+        except TypeError as error:
+            raise ValueError(f"{self.name}: class_names={self.class_names!r}: expected a sequence of names") from error
         self.images = _checked_images(self.images, self.name)
         self.labels = _checked_labels(self.labels, len(self.images), len(self.class_names), self.name)
         if len(set(self.class_names)) != len(self.class_names):

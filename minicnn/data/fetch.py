@@ -86,7 +86,7 @@ def fetch(name: str, to: str | os.PathLike[str], base_url: str | None = None) ->
     if name not in PUBLISHED:
         raise ValueError(f"unknown data set {name!r}: expected one of {', '.join(PUBLISHED)}")
     mirrors, md5 = PUBLISHED[name]
-    folder = Path(to)
+    folder = Path(to).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     files = [_download(file, checksum, folder, mirrors if base_url is None else (base_url,))
              for file, checksum in md5.items()]

@@ -35,11 +35,12 @@ def find_classes(tree: FileTree) -> dict[str, Classes]:
         raise ValueError(f"{tree.path}: no images ({', '.join(SUFFIXES)}) found{_archives(tree)}. {_EXPECTED}")
     folders = {PurePosixPath(name).parent.parts for name in images}    # e.g. {("train", "a"), ("train", "b")}
     top = _common([folder[:-1] for folder in folders])                 # then ("train",)
+    everywhere = folders | {PurePosixPath(folder).parts for folder in tree.folders if not hidden(folder)}
+    _require_both_parts(tree.path, top, everywhere)
     depth = len(top) + _depth(tree.path, images, folders, top)
     # The folder at this place in a path is a part; None: there are no parts.
     part_of = _parts(tree.path, {folder[len(top)] for folder in folders}, top) if depth == len(top) + 2 else None
     parts: dict[str, Classes] = {"": {}} if part_of is None else {part: {} for part in ("train", "test")}
-    everywhere = folders | {PurePosixPath(folder).parts for folder in tree.folders if not hidden(folder)}
     for folder in sorted(everywhere):
         if len(folder) == depth and folder[:len(top)] == top and (part_of is None or folder[-2] in part_of):
             parts["" if part_of is None else part_of[folder[-2]]].setdefault(class_name(folder[-1]), [])
@@ -106,6 +107,15 @@ def _parts(path: Path, names: set[str], top: tuple[str, ...]) -> dict[str, str]:
                     "train/, or call it test/ if there is none")
     raise ValueError(f"{message}. Expected a train/ and a test/ folder, or class folders alone: pass "
                      "one of these folders, or move its class folders to the others'")
+
+
+def _require_both_parts(path: Path, top: tuple[str, ...], everywhere: set[tuple[str, ...]]) -> None:
+    """Raise if all images are in one published part, and the folder of the other is there without any."""
+    for depth, name in enumerate(top):
+        for other in sorted(folder for folder in everywhere if len(folder) == depth + 1 and folder[:-1] == top[:depth]):
+            if {_SPELLINGS.get(name.lower()), _SPELLINGS.get(other[-1].lower())} == {"train", "test"}:
+                raise ValueError(f"{path}: {'/'.join(other)}/ holds no images ({', '.join(SUFFIXES)}), but "
+                                 f"{'/'.join(top[:depth + 1])}/ does: add some, or remove the folder")
 
 
 def _archives(tree: FileTree) -> str:

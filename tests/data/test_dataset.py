@@ -79,3 +79,10 @@ def test_empty_class_is_named():
     with pytest.raises(ValueError, match=r"no image of class 'lonely' \(1 of 4"):
         dataset.require_every_class()
     assert Dataset(images, labels, names).require_every_class().class_names == names
+
+
+@pytest.mark.parametrize("names", [None, 3])
+def test_class_names_that_are_no_sequence_are_named(names):
+    images, labels, _ = make()
+    with pytest.raises(ValueError, match=rf"set: class_names={names}: expected a sequence of names"):
+        Dataset(images, labels, names, "set")

@@ -104,6 +104,15 @@ def test_parts_in_other_spellings(tmp_path, train, test):
     assert greys(folder.load(path, part="test")) == [10, 11, 110, 111] and len(folder.load(path)) == 10
 
 
+@pytest.mark.parametrize("other", ["test/", "Testing/a/", "test/a/1.heic"])
+def test_a_part_without_images_is_named(tmp_path, other):
+    files = {f"set/{name}": content for name, content in {**classes(2, "train/"), other: b""}.items()}
+    for path in (write_tree(tmp_path / "set", files), write_zip(tmp_path / "set.zip", files)):
+        with pytest.raises(ValueError, match=f"set/{other.split('/')[0]}/ holds no images .*, but set/train/ does"):
+            folder.load(path)
+    assert len(folder.load(tmp_path / "set" / "set" / "train")) == 4
+
+
 @pytest.mark.parametrize("names, said", [
     (("train", "val"), r"class folders are in 2 folders: train/, val/\. minicnn draws validation images"),
     (("train", "Validation", "test"), r"3 folders: Validation/, test/, train/\. minicnn draws"),
