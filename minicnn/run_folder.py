@@ -6,11 +6,12 @@ be made again, so nothing there is then removed or replaced: each function raise
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minicnn.checkpoint import CheckpointError, TrainingState, get_weights, load
-from minicnn.history import is_record
+from minicnn.history import History, is_record
 
 STATE = "state.npz"
 HISTORY = "history.jsonl"
@@ -66,6 +67,18 @@ def require_own_networks(path: Path, state: TrainingState) -> None:
     if last.exists() and not _equal(get_weights(load(last)), state.weights):
         raise CheckpointError(f"{path} is not the state of the run whose networks are there: {last.name} has other "
                               f"weights. Put the right {STATE} back, or choose another folder")
+    if not _begins(state.history, path.with_name(HISTORY)):
+        raise CheckpointError(f"{path} is not the state of the run whose {HISTORY} is there. Put the right {STATE} "
+                              "back, or choose another folder")
+
+
+def _begins(history: list[dict[str, Any]], path: Path) -> bool:
+    """Return whether file `path`, which is written after the state, holds the first of these records."""
+    try:
+        records = History.load(path).records
+    except (ValueError, OSError):       # gone or damaged: the state has all that it held
+        return True
+    return records == history[:len(records)]
 
 
 def _check(state: TrainingState, path: Path) -> None:

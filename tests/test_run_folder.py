@@ -78,6 +78,28 @@ def test_the_state_of_a_run_with_other_first_weights_does_not_replace_these_netw
     assert files(tmp_path / "mine") == before
 
 
+def test_the_state_of_a_run_with_another_history_does_not_replace_this_one(tmp_path):
+    """Where the networks are moved away, the times of the epochs tell two runs apart."""
+    run(tmp_path / "mine", 2)
+    run(tmp_path / "other", 2, make_net(seed=9))
+    (tmp_path / "mine" / "state.npz").write_bytes((tmp_path / "other" / "state.npz").read_bytes())
+    (tmp_path / "mine" / "epoch-002.npz").unlink()
+    before = files(tmp_path / "mine")
+    with pytest.raises(CheckpointError, match=r"not the state of the run whose history\.jsonl is there"):
+        run(tmp_path / "mine", 3)
+    assert files(tmp_path / "mine") == before
+
+
+@pytest.mark.parametrize("content", ["", "{", "[" * 5000, '{"epoch": 1}'])
+def test_a_damaged_history_is_written_anew_from_the_state(tmp_path, content):
+    run(tmp_path / "straight", 3)
+    run(tmp_path / "parts", 2)
+    (tmp_path / "parts" / "history.jsonl").write_text(content)
+    _, history = run(tmp_path / "parts", 3)
+    assert_same_run(tmp_path / "straight", tmp_path / "parts", 3)
+    assert (tmp_path / "parts" / "history.jsonl").read_text().count("\n") == len(history) == 3
+
+
 def test_networks_that_the_user_moved_away_are_not_missed(tmp_path):
     run(tmp_path / "straight", 3)
     run(tmp_path / "parts", 2)
