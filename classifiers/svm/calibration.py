@@ -27,8 +27,8 @@ from classifiers.base import Classifier, check_interval, seed_sequence
 from classifiers.header import require
 from classifiers.svm import storage
 from classifiers.svm.certificates import outputs_in_pairs
-from classifiers.svm.probability import couple, platt
 from classifiers.svm.gram import Gram
+from classifiers.svm.probability import couple, platt
 from classifiers.svm.svc import SVC
 from classifiers.svm.training import TrainingSet, attempt, prepare, solve, warn
 
@@ -112,8 +112,8 @@ class CalibratedSVC(Classifier):
             for part in np.unique(fold):
                 held = np.flatnonzero(fold == part)
                 decisions[held] = _decisions_on_held_out(svc, data, gram, np.flatnonzero(fold != part), held)
-            found = [platt(*problem) for problem in _problems(data, decisions)]
-            self._adopt(svc, np.array([A for A, _ in found]), np.array([B for _, B in found]))
+            sigmoids = [platt(*problem) for problem in _problems(data, decisions)]
+            self._adopt(svc, np.array([A for A, _ in sigmoids]), np.array([B for _, B in sigmoids]))
         return self
 
     def _adopt(self, svc: SVC, A: np.ndarray, B: np.ndarray) -> None:

@@ -111,7 +111,7 @@ Solved = tuple[np.ndarray, list[list[np.ndarray]], np.ndarray, np.ndarray]
 
 def _solve_part(samples: DeviceGram, part: Part, C: np.ndarray, tol: float, max_iter: int,
                 beta: np.ndarray | None) -> Iterator[Solved]:
-    """Yield for each launch its problems, the pieces of each one's beta, what `_solve` found of each, and iterations."""
+    """Yield for each launch its problems, pieces of the beta of each, what `_solve` found of each, and iterations."""
     cupy = load_cupy()
     K = samples.matrix(part.samples)
     bounds = np.concatenate([C[some] for some in part.samples])
@@ -123,8 +123,8 @@ def _solve_part(samples: DeviceGram, part: Part, C: np.ndarray, tol: float, max_
         for p, (problem, first) in enumerate(zip(launch.problems, launch.where)):
             cuts = np.cumsum([own.stop - own.start for _, own in part.owners[problem]])
             pieces.append(np.split(values[first:first + cuts[-1]], cuts[:-1]))
-            samples = np.concatenate([np.arange(own.start, own.stop) for _, own in part.owners[problem]])
-            found[p, 2:4] = samples[found[p, 2:4].astype(np.int64)]
+            rows = np.concatenate([np.arange(own.start, own.stop) for _, own in part.owners[problem]])
+            found[p, 2:4] = rows[found[p, 2:4].astype(np.int64)]
         yield launch.problems, pieces, found, steps
 
 

@@ -21,7 +21,7 @@ Source: the aggregate is the one scikit-learn documents for ``decision_function_
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
@@ -114,21 +114,25 @@ def _in_blocks(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, starts: 
     step = max(16, _ENTRIES // max(1, len(columns), len(bias)))
 
     def fill(start: int) -> None:
-        vectors, squares, coefs = model
-        rows, part = frame.place(X[start:start + step], coefs.dtype), out[start:start + step]
-        if not precise and not np.abs(rows).max(initial=0) <= MOST:             # too far away for float32
-            vectors, squares, coefs = _model(frame, X_support, columns, np.float64)
-            rows = frame.place(X[start:start + step], np.float64)
+        rows, part = frame.place(X[start:start + step], model.coef.dtype), out[start:start + step]
         with np.errstate(over="ignore", invalid="ignore"):                      # what is not finite is refused below
-            block = rows if given else kernel(rows, vectors, None, (None, squares))
-            if strategy == "ovr":
-                np.add(block @ coefs, bias, out=part)
-                return
-            S = np.empty((len(starts) - 1, len(rows), len(starts) - 2), coefs.dtype)
-            for k in range(len(S)):
-                of_k = slice(starts[k], starts[k + 1])
-                np.matmul(block[:, of_k], coefs[of_k], out=S[k])
-            finish(S, bias, part)
+            if np.abs(rows).max(initial=0) <= MOST or precise:
+                decide(rows, model, part)
+                if precise or np.isfinite(part).all():
+                    return
+            rows = frame.place(X[start:start + step], np.float64)               # too far away for float32
+            decide(rows, _model(frame, X_support, columns, np.float64), part)
+
+    def decide(rows: np.ndarray, model: _Model, part: np.ndarray) -> None:
+        block = rows if given else kernel(rows, model.vectors, None, (None, model.squares))
+        if strategy == "ovr":
+            np.add(block @ model.coef, bias, out=part)
+            return
+        S = np.empty((len(starts) - 1, len(rows), len(starts) - 2), model.coef.dtype)
+        for k in range(len(S)):
+            of_k = slice(starts[k], starts[k + 1])
+            np.matmul(block[:, of_k], model.coef[of_k], out=S[k])
+        finish(S, bias, part)
 
     with OneBlasThread():
         joblib.Parallel(n_jobs=n_jobs, require="sharedmem")(
@@ -137,12 +141,19 @@ def _in_blocks(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, starts: 
     return out
 
 
-def _model(frame: Frame, X_support: np.ndarray, columns: np.ndarray, real: Any) -> tuple[Any, ...]:
-    """Return support vectors in their frame, their squares and their coefficients, of type `real`."""
-    if frame.kernel.name == "precomputed":
-        return None, None, np.ascontiguousarray(columns, real)
+class _Model(NamedTuple):
+    """Support vectors in their frame, `Kernel.squares` of them, and their beta', all of one type."""
+
+    vectors: np.ndarray
+    squares: np.ndarray | None
+    coef: np.ndarray
+
+
+def _model(frame: Frame, X_support: np.ndarray, columns: np.ndarray, real: Any) -> _Model:
+    """Return what decisions are computed from, of type `real`."""
     vectors = frame.place(X_support, real)
-    return vectors, frame.kernel.squares(vectors), np.ascontiguousarray(columns, real)
+    squares = None if frame.kernel.name == "precomputed" else frame.kernel.squares(vectors)
+    return _Model(vectors, squares, np.ascontiguousarray(columns, real))
 
 
 def refuse_infinite(decisions: np.ndarray) -> None:

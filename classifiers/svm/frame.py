@@ -39,9 +39,10 @@ __all__ = ["Frame", "frame_of", "shifts"]
 
 _ROWS = 1024                # samples that are moved at a time
 _LARGEST = 1e300            # of gamma': beyond it k' is what it is at this value
-_END = 1e150                # of features: float64 holds the squares of what is smaller, and not of what is below 1 / _END
+_END = 1e150                # of features: float64 holds the squares of what lies between 1 / _END and _END
 _FAR = 1e15                 # |z| from which float32 might not hold |z|^2 times a coefficient
-_STEEP = 1e30               # gamma' and coef0' that float32 holds, with room for a product
+_STEEP = 1e30               # gamma', coef0' and k' that float32 holds, with room for a product
+_EPSILON = 2.0**-24         # relative error of a rounding to float32
 
 
 class Frame(NamedTuple):
@@ -68,22 +69,28 @@ class Frame(NamedTuple):
     norms: np.ndarray
 
     @property
-    def wide(self) -> bool:
-        """Whether float32 cannot hold what is computed here."""
-        return max(float(self.norms.max(initial=0)) / _FAR, self.kernel.gamma / _STEEP,
-                   abs(self.kernel.coef0) / _STEEP) > 1
+    def largest(self) -> float:
+        """About the largest |k'| of these samples; 1 for a function of the user's, of which nothing is known."""
+        square = float(self.norms.max(initial=0))**2
+        if self.kernel.name == "poly":
+            return (self.kernel.gamma * square + abs(self.kernel.coef0))**self.kernel.degree
+        return square if self.kernel.name in ("linear", "precomputed") else 1.0
 
     @property
     def rounding(self) -> float:
-        """About the largest error of a kernel value in float32; 0 for values that are given or come from a function."""
-        if callable(self.kernel.name) or self.kernel.name == "precomputed":
-            return 0.0
-        largest = float(self.norms.max(initial=0))**2
-        if self.kernel.name != "linear":                    # of what stands in the exponent, the power or the tangent
-            largest = self.kernel.gamma * largest + abs(self.kernel.coef0)
-        if self.kernel.name == "poly":
-            largest = max(1, self.kernel.degree) * largest**self.kernel.degree
-        return largest * 2.0**-24
+        """About the largest error of k' in float32, as far as it comes from how k' is computed."""
+        square = float(self.norms.max(initial=0))**2
+        if self.kernel.name == "poly":                      # an error of the base counts `degree` times
+            return _EPSILON * self.kernel.degree * self.largest
+        if self.kernel.name in ("rbf", "sigmoid"):          # what stands in the exponent, and has an error of its own
+            return _EPSILON * (self.kernel.gamma * square + abs(self.kernel.coef0))
+        return _EPSILON * self.largest if self.kernel.name == "linear" else 0.0
+
+    @property
+    def wide(self) -> bool:
+        """Whether float32 cannot hold what is computed here."""
+        return max(float(self.norms.max(initial=0)) / _FAR, self.kernel.gamma / _STEEP,
+                   abs(self.kernel.coef0) / _STEEP, self.largest / _STEEP) > 1
 
     def place(self, X: np.ndarray, dtype: Any) -> np.ndarray:
         """Return samples in the frame.

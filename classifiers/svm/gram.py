@@ -144,8 +144,9 @@ class Gram:
             It needs more than the cache size.
         """
         if not self.fits:
-            raise MemoryError(f"the Gram matrix of {self.n} samples needs {self.dtype.itemsize * self.n**2 / 2**20:.3g} MB: more than "
-                              f"cache_size={self.budget / 2**20:.3g} MB; ask for blocks or rows instead")
+            needed = self.dtype.itemsize * self.n**2 / 2**20
+            raise MemoryError(f"the Gram matrix of {self.n} samples needs {needed:.3g} MB: more than cache_size="
+                              f"{self.budget / 2**20:.3g} MB; ask for blocks or rows instead")
         with self._lock:
             if self._matrix is None or self._indices is not None:
                 K = np.empty((self.n, self.n), self.dtype)

@@ -181,7 +181,9 @@ class _Problem:
 
 def _row_cache(gram: Gram, memory: int, size: int) -> RowCache | None:
     """Return room for rows, in three quarters of what a working set of `size` leaves, unless the matrix exists."""
-    return None if gram.whole is not None else RowCache(gram, max(0, memory - gram.dtype.itemsize * size * size) * 3 // 4)
+    if gram.whole is not None:
+        return None
+    return RowCache(gram, max(0, memory - gram.dtype.itemsize * size * size) * 3 // 4)
 
 
 def _follow(gram: Gram, rows: RowCache | None, F: np.ndarray, moves: list[tuple[np.ndarray, np.ndarray]],

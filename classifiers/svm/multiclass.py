@@ -196,7 +196,7 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
 
 
 def from_numbers(coef: np.ndarray, numbers: np.ndarray) -> MulticlassSolution:
-    """Return a `MulticlassSolution` of bias, iterations, violation, the worst pair and its F in rows, (n_problems, 7)."""
+    """Return a `MulticlassSolution` from (n_problems, 7): bias, iterations, violation, the worst pair and F there."""
     whole = np.nan_to_num(numbers[:, [1, 3, 4]]).astype(np.int64)
     return MulticlassSolution(coef, numbers[:, 0], whole[:, 0], numbers[:, 2], whole[:, 1:], numbers[:, 5:])
 

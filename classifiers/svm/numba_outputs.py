@@ -6,8 +6,8 @@ the solver needed hundreds of times as many.
 
 Why it is fast: a problem has its few rows in one compiled call, without a matrix that is written and read again; the
 sums over features run eight at a time in vector registers ("reassoc" allows that), and samples with beta = 0 are passed
-over. Samples stay as the user has them, float32 or float64. Their frame (``frame.py``) comes in at the end of a sum, and
-loses nothing there in float64::
+over. Samples stay as the user has them, float32 or float64. Their frame (``frame.py``) comes in at the end of a sum,
+where float64 loses nothing::
 
     |z_i - z_j|^2 = |x_i - x_j|^2 scale^2            z_i . z_j = (z_i . x_j - z_i . origin) scale
 """

@@ -21,6 +21,7 @@ What is true in the end is in `MulticlassSolution.violation`; ``training.py`` wa
 """
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import joblib
@@ -35,6 +36,7 @@ __all__ = ["SLACK", "refined"]
 
 SLACK = 0.1             # share of tol by which a violation in float64 may exceed it: two sums, rounded differently
 _ROUNDING = 8           # times the rounding error at the two samples may be as large as tol
+_SUM = 2.0**-22         # relative error of a sum of products in float32, whose signs are mixed: four times that of one
 _OUTLYING = 10.0        # |z| of a sample that lies far from the others, which have about 1
 _CHUNK = 64             # problems of a task
 _ENTRIES = 1 << 21      # kernel values at a time: 16 MB
@@ -66,15 +68,19 @@ def refined(data: Any, found: MulticlassSolution, C: np.ndarray, tol: float, max
     """
     bounds = C * data.frame.unit
     violation, rounding = _at_the_worst(data, found, bounds, n_jobs)
-    largest = np.maximum(_ROUNDING * rounding, data.frame.rounding * _largest(data, found.coef))
-    doubtful = np.flatnonzero(~((largest <= tol) & (violation <= (1 + SLACK) * tol)))       # also where it is NaN
-    found = found._replace(violation=violation, precise=data.gram.dtype == np.float64)
+    of_values = data.frame.rounding * _largest(data, found.coef)
+    sure = (np.maximum(_ROUNDING * rounding, of_values) <= tol) & (violation <= (1 + SLACK) * tol)      # never for NaN
+    doubtful = np.flatnonzero(~sure)
+    # Decisions add up beta k' in float32, where training does it in float64: an error of tol is too much there, too.
+    of_sums = _SUM * data.frame.largest * _norms(data, found.coef)
+    of_decisions = np.maximum.reduce([2 * rounding, of_values, of_sums])
+    precise = data.gram.dtype == np.float64 or not (of_decisions <= tol).all()
+    found = found._replace(violation=violation, precise=precise)
     if not len(doubtful):
         return found
     wide = data.wide()
     violation[doubtful] = _everywhere(data, wide, found, bounds, doubtful, n_jobs)
     missed = doubtful[~(violation[doubtful] <= (1 + SLACK) * tol)]
-    found = found._replace(precise=found.precise or bool((largest[missed] > tol).any()))
     again = missed[found.iterations[missed] < max_iter]
     if not len(again) or data.gram.dtype == np.float64:
         return found
@@ -117,12 +123,22 @@ def _at_the_worst(data: Any, found: MulticlassSolution, bounds: np.ndarray,
 
 def _largest(data: Any, coef: np.ndarray) -> np.ndarray:
     """Return the largest |beta| of each problem, (P,)."""
+    return _over_problems(np.maximum, data, np.abs(coef))
+
+
+def _norms(data: Any, coef: np.ndarray) -> np.ndarray:
+    """Return |beta| of each problem, (P,): the root of the sum of squares."""
+    return np.sqrt(_over_problems(np.add, data, coef * coef))
+
+
+def _over_problems(combine: np.ufunc, data: Any, values: np.ndarray) -> np.ndarray:
+    """Reduce `values`, laid out as the coefficients, over the samples of each problem; return (P,)."""
     if data.strategy == "ovr":
-        return np.abs(coef).max(axis=1)
-    of_class = np.maximum.reduceat(np.abs(coef), data.starts[:-1], axis=1)              # (K - 1, K)
+        return combine.reduce(values, axis=1)
+    of_class = combine.reduceat(values, data.starts[:-1], axis=1)                       # (K - 1, K)
     a, b = pairs(len(data.starts) - 1).T
     row_a, row_b = coef_rows(a, b)
-    return np.maximum(of_class[row_a, a], of_class[row_b, b])
+    return combine(of_class[row_a, a], of_class[row_b, b])
 
 
 def _violation(F: np.ndarray, beta: np.ndarray, positive: np.ndarray, C: np.ndarray) -> np.ndarray:
@@ -134,7 +150,7 @@ def _violation(F: np.ndarray, beta: np.ndarray, positive: np.ndarray, C: np.ndar
 def _farthest(data: Any) -> np.ndarray:
     """Return the sample of the largest norm in each class, (K,)."""
     norms, starts = data.frame.norms, data.starts
-    return np.array([start + np.argmax(norms[start:stop]) for start, stop in zip(starts, starts[1:])])
+    return np.array([start + np.argmax(norms[start:stop]) for start, stop in pairwise(starts)])
 
 
 def _outputs(data: Any, problems: Problems, n_jobs: int | None) -> np.ndarray:
@@ -173,7 +189,8 @@ def _everywhere(data: Any, wide: Gram, found: MulticlassSolution, bounds: np.nda
     """Return the violation of some problems, from F in float64 at all of their samples."""
     with OneBlasThread():
         return np.array(joblib.Parallel(n_jobs=n_jobs, prefer="threads")(
-            joblib.delayed(_violation_of)(wide, data.starts, data.strategy, found.coef, bounds, p) for p in which.tolist()))
+            joblib.delayed(_violation_of)(wide, data.starts, data.strategy, found.coef, bounds, p)
+            for p in which.tolist()))
 
 
 def _violation_of(wide: Gram, starts: np.ndarray, strategy: str, coef: np.ndarray, bounds: np.ndarray, p: int) -> float:

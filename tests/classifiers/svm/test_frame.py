@@ -1,4 +1,4 @@
-"""The frame against arithmetic by hand: what it moves, what it scales, and that the answer is that of the samples as given."""
+"""The frame against arithmetic by hand: what it moves and scales, and that the answer is that of the samples as given."""
 from __future__ import annotations
 
 import numpy as np
@@ -69,7 +69,7 @@ def test_a_given_matrix_is_scaled_when_it_is_large_or_small(factor):
 
 
 def test_the_bias_follows_the_origin_by_hand():
-    # Two classes, one support vector each: f(x) = 0.5 * 11 x - 0.5 * 9 x + b = x + b; around the mean 10 it is (x - 10) + b'.
+    # Two classes, a support vector each: f(x) = 0.5 * 11 x - 0.5 * 9 x + b = x + b, around the mean 10 (x - 10) + b'.
     vectors, coef = np.array([[11.0], [9.0]]), np.array([[0.5, -0.5]])
     frame = frame_of(Kernel("linear"), vectors)
     assert shifts(frame, vectors, coef, np.array([0, 1, 2]), "ovo") == pytest.approx([10.0])
