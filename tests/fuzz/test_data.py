@@ -1,7 +1,11 @@
-"""Random folders, zips, IDX and CIFAR files: what arithmetic finds in them, or an error, or a warning that counts."""
+"""Random folders, zips, images, IDX and CIFAR files: what arithmetic finds in them, an error, or a warning that counts.
+
+The short run draws 450 inputs.
+"""
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import pickle
 import unicodedata
@@ -10,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from minicnn import data
+from minicnn.data.image import decode
 from tests.data.files import Entry, grey_bytes, idx_bytes, write_entries, write_tree
 
 from .draws import generator, numbers
@@ -164,6 +170,37 @@ def test_damaged_zips(tmp_path, number):
         assert "set.zip" in str(after)
     elif bytes(damaged) != whole:
         assert len(after) == len(before) and sorted(after.images.ravel()) == sorted(before.images.ravel())
+
+
+@pytest.mark.parametrize("number", numbers(80))
+def test_images(number):
+    """An image of any format, pixels, orientation: as arithmetic has it; damaged: pixels in [0, 1], or ValueError."""
+    rng = generator("images", number)
+    kind, orientation = str(rng.choice(["PNG", "TIFF", "WEBP"])), int(rng.integers(1, 9))
+    mode = str(rng.choice(["RGB", "RGBA"] if kind == "WEBP" else ["L", "LA", "RGB", "RGBA", "I;16"]))
+    shape = (*rng.integers(1, 9, 2), *{"LA": (2,), "RGB": (3,), "RGBA": (4,)}.get(mode, ()))
+    pixels = rng.integers(0, 65536 if mode == "I;16" else 256, shape, dtype=np.uint16 if mode == "I;16" else np.uint8)
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    image = Image.fromarray(pixels)
+    image.save(file, kind, exif=exif, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
+    values = pixels / (65535 if mode == "I;16" else 255)
+    if mode in ("LA", "RGBA"):
+        values = 1 - values[..., -1:] * (1 - values[..., :-1])
+    colour = values if mode in ("RGB", "RGBA") else np.repeat(values.reshape(*shape[:2], 1), 3, axis=2)
+    # rows and columns change places from orientation 5 on; then rows, columns or both are read backwards
+    upright = np.moveaxis(colour.swapaxes(0, 1) if orientation > 4 else colour, -1, 0)
+    upright = upright[:, ::-1 if orientation in (3, 4, 7, 8) else 1, ::-1 if orientation in (2, 3, 6, 7) else 1]
+    np.testing.assert_allclose(decode(file.getvalue(), colour=True), upright, atol=0.51 / 255)
+    luma = np.tensordot((0.299, 0.587, 0.114), upright, 1)
+    np.testing.assert_allclose(decode(file.getvalue())[0], luma, atol=1.51 / 255)
+    damaged = bytearray(file.getvalue())
+    for place in rng.integers(len(damaged), size=rng.integers(1, 4)):
+        damaged[place] = rng.integers(256)
+    if rng.random() < 0.3:
+        del damaged[rng.integers(1, len(damaged) + 1):]
+    found, _ = outcome(lambda: decode(bytes(damaged)))
+    assert isinstance(found, Exception) or (found.min() >= 0 and found.max() <= 1 and found.shape[0] == 1)
 
 
 @pytest.mark.parametrize("number", numbers(60))
