@@ -19,7 +19,7 @@ The rule is in `check_pixels`. Labels are class numbers, and `class_numbers` say
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Set
 from numbers import Integral, Real
 from typing import Any
 
@@ -111,7 +111,9 @@ def check_pixels(images: Any, name: str) -> None:
         return
     low, high = float(images.min()), float(images.max())
     if not (low >= -LARGEST and high <= LARGEST):       # NaN is in both, and fails every comparison
-        _refuse(images, ~(abs(images) <= LARGEST), name, "", "expected finite numbers")
+        with np.errstate(over="ignore"):                # a long double may be infinite in double precision
+            bad = ~(abs(images.astype(np.float64)) <= LARGEST)
+        _refuse(images, bad, name, "", "expected finite numbers")
     if low >= 0 and high > BRIGHT:
         _refuse(images, images > BRIGHT, name, ", and no pixel is negative",
                 "expected values in [0, 1], or standardised ones; divide 8-bit values by 255")
@@ -221,6 +223,35 @@ def number(value: Any, name: str, fits: Callable[[float], bool], expected: str) 
     return real
 
 
+def flag(value: Any, name: str) -> bool:
+    """Return `value`, a setting called `name`, as a bool; raise ValueError for text, of which "False" would be true.
+
+    Examples
+    --------
+    >>> flag(np.True_, "nesterov")
+    True
+    """
+    if not isinstance(value, (int, np.bool_, np.integer)) or value not in (0, 1):
+        raise ValueError(f"{name}={value!r}: expected True or False")
+    return bool(value)
+
+
+def sequence(value: Any) -> tuple[Any, ...] | None:
+    """Return what `value` holds, in its order, or None if it is no sequence: text and sets are none, nor is a scalar.
+
+    Examples
+    --------
+    >>> sequence([1, 2]), sequence("ab"), sequence({1, 2}), sequence(3)
+    ((1, 2), None, None, None)
+    """
+    if isinstance(value, (str, bytes, Mapping, Set)):
+        return None
+    try:
+        return tuple(value)
+    except TypeError:
+        return None
+
+
 def image_shape(shape: Any) -> tuple[int, ...]:
     """Return the shape of an image, (channels, height, width), as plain integers; raise ValueError if it is none.
 
@@ -229,8 +260,9 @@ def image_shape(shape: Any) -> tuple[int, ...]:
     >>> image_shape([1, np.int64(28), 28.0])
     (1, 28, 28)
     """
-    sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
-    if len(sizes) != 3 or not all(isinstance(n, Real) and not isinstance(n, bool) and float(n) >= 1 and float(n).is_integer()
+    sizes = sequence(shape) or ()
+    kinds = (int, float, np.integer, np.floating)
+    if len(sizes) != 3 or not all(isinstance(n, kinds) and not isinstance(n, bool) and n >= 1 and n % 1 == 0
                                   for n in sizes):
         raise ValueError(f"input_shape={shape!r}: expected (channels, height, width), all positive")
     return tuple(int(n) for n in sizes)

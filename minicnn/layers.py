@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.backend import pair, to_backend
-from minicnn.inputs import integer, number
+from minicnn.inputs import flag, integer, number
 
 Shape = tuple[int, ...]
 
@@ -169,7 +169,7 @@ class MaxPool2d(Layer):
         self.window = pair(size, "size", 1)
         self.stride = self.window if stride is None else pair(stride, "stride", 1)
         self.pad = pair(pad, "pad", 0)
-        self.ceil_mode = bool(ceil_mode)
+        self.ceil_mode = flag(ceil_mode, "ceil_mode")
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any) -> Shape:
         C, H, W = image_shape(self, input_shape)

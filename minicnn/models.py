@@ -93,7 +93,7 @@ def cnn3(n_classes: int = 121, seed: int = 0, input_shape: Shape = (1, 28, 28), 
     >>> cnn3().shapes
     [(1, 28, 28), (48, 10, 10), (48, 4, 4), (24, 3, 3), (121,)]
     """
-    if dropout not in ("first", "all", "none"):
+    if not isinstance(dropout, str) or dropout not in ("first", "all", "none"):
         raise ValueError(f"dropout={dropout!r}: expected 'first', 'all' or 'none'")
     limit = 0.005
     stages: list[list[Layer]] = [

@@ -11,14 +11,14 @@ its input, and writes the gradients of its own parameters on the way. There is n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from minicnn import backend, ops
 from minicnn.fusion import FusedLayer, GpuFusedLayer, channels_first, channels_last, fuse
-from minicnn.inputs import axes_hint, check_pixels, image_shape, images_of, integer, working_type
+from minicnn.inputs import axes_hint, check_pixels, flag, image_shape, images_of, integer, sequence, working_type
 from minicnn.layers import LAYERS, Conv2d, Dropout, Flatten, Layer, Linear, Maxout, MaxPool2d, Parameter, ReLU
 from minicnn.npz import to_host
 
@@ -29,10 +29,7 @@ _NAMES = {Conv2d: "Convolution", Linear: "Fully Connected", ReLU: "ReLU", Maxout
 
 def _layers(stages: Any) -> list[list[Layer]]:
     """Return `stages` as lists of layers, of which none has another place already."""
-    try:
-        lists = [list(stage) for stage in stages]
-    except TypeError:
-        lists = []
+    lists = [list(sequence(stage) or ()) for stage in sequence(stages) or ()]
     if not lists or not all(lists):
         raise ValueError("stages: expected at least one stage, each with at least one layer: a list of lists, such as "
                          "[[Conv2d(32, 5), ReLU()], [Flatten(), Linear(10)]]")
@@ -102,7 +99,7 @@ class Network:
         self.stages = _layers(stages)
         self.input_shape = image_shape(input_shape)
         self.dtype = working_type(dtype)
-        self.fuse = fuse
+        self.fuse = flag(fuse, "fuse")
         self.name = name
         self.rng = np.random.default_rng(integer(seed, "seed", 0))
         self.shapes: list[tuple[int, ...]] = [self.input_shape]
@@ -140,8 +137,7 @@ class Network:
     @class_names.setter
     def class_names(self, names: Sequence[str] | None) -> None:
         if names is not None:
-            ordered = isinstance(names, Iterable) and not isinstance(names, (str, Mapping, Set))
-            names = tuple(names) if ordered else ()
+            names = sequence(names) or ()
             if len(names) != self.n_classes or len({n for n in names if isinstance(n, str)}) != len(names):
                 raise ValueError(f"class_names of {self.name!r}: expected {self.n_classes} different strings, one for "
                                  "each class in the order of the logits, or None")
@@ -390,6 +386,8 @@ class Network:
         ValueError
             The description is not one: the message says which part.
         """
+        if not isinstance(description, dict):
+            raise ValueError(f"not the description of a network: a {type(description).__name__}")
         try:
             stages = []
             for stage in description["stages"]:

@@ -44,7 +44,7 @@ from typing import Any
 
 from minicnn import schedules
 from minicnn.backend import InputTypeError, array_module, operation
-from minicnn.inputs import number
+from minicnn.inputs import flag, number, sequence
 from minicnn.layers import Parameter
 from minicnn.schedules import Schedule, as_schedule
 
@@ -76,15 +76,14 @@ def _scheduled(value: Any, name: str, check: Callable[[Any, str], float]) -> Sch
 
 def _parameters_of(parameters: Any, who: str) -> list[Parameter]:
     """Return parameters as a list, each of them once."""
-    try:
-        found = list(parameters)
-    except TypeError:
-        found = [parameters]
+    found = sequence(parameters)
+    if found is None:
+        raise ValueError(f"{who} got a {type(parameters).__name__}: pass net.parameters()")
     if odd := [p for p in found if not isinstance(p, Parameter)]:
         raise ValueError(f"{who} got a {type(odd[0]).__name__} among its parameters: pass net.parameters()")
     if len({id(p) for p in found}) < len(found):
         raise ValueError(f"{who} got a parameter twice: it would be updated twice in a step")
-    return found
+    return list(found)
 
 
 def _check_update(value: Any, grad: Any, velocity: Any, lr: Any, momentum: Any, nesterov: Any,
@@ -232,9 +231,9 @@ class SGD:
             raise ValueError("SGD got no parameters: pass net.parameters()")
         self.lr = _scheduled(lr, "lr", learning_rate)
         self.momentum = _scheduled(momentum, "momentum", momentum_factor)
-        if nesterov and self.momentum == schedules.Constant(0.0):
+        self.nesterov = flag(nesterov, "nesterov")
+        if self.nesterov and self.momentum == schedules.Constant(0.0):
             raise ValueError("nesterov=True looks ahead along the velocity: it needs a momentum above 0")
-        self.nesterov = bool(nesterov)
         self.weight_decay = number(weight_decay, "weight_decay", lambda decay: decay >= 0,
                                    "a finite number not less than 0")
         self.steps = 0

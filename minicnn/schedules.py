@@ -132,7 +132,7 @@ class Exponential(Schedule):
         _finite(self, start=self.start, factor=self.factor, floor=self.floor)
         if self.factor <= 0:
             raise ValueError(f"{self}: expected a positive factor")
-        if self.per not in ("step", "epoch"):
+        if not isinstance(self.per, str) or self.per not in ("step", "epoch"):
             raise ValueError(f"{self}: expected per='step' or per='epoch'")
 
     def __call__(self, step: int, epoch: int) -> float:

@@ -43,7 +43,7 @@ from minicnn.backend import cores_for_kernels, get_backend
 from minicnn.checkpoint import TrainingState, get_weights, save, set_weights
 from minicnn.evaluation import checked_arrays, mean_loss_and_accuracy, names_of
 from minicnn.history import History
-from minicnn.inputs import integer
+from minicnn.inputs import flag, integer, sequence
 from minicnn.layers import positive
 from minicnn.network import Network
 from minicnn.npz import CheckpointError, remove_unfinished, writable_folder
@@ -146,9 +146,13 @@ def fit(net: Network, train: Any, valid: Any, epochs: int = 25, optimizer: SGD |
     patience = None if patience is None else positive(patience, "patience")
     callbacks = _list(callbacks, "callbacks", callable, "a function")
     folder = None
+    resume = flag(resume, "resume")
     if checkpoint_dir is not None:
+        if not isinstance(checkpoint_dir, (str, os.PathLike)):
+            raise ValueError(f"checkpoint_dir={checkpoint_dir!r}: expected the path of a folder, or None")
         for part in (train, valid):
-            if path := getattr(part, "source", {}).get("path"):
+            source = getattr(part, "source", None)
+            if isinstance(source, dict) and (path := source.get("path")):
                 refuse_among_data(checkpoint_dir, path)
         folder = writable_folder(checkpoint_dir)
     with nullcontext() if folder is None else owned(folder):
@@ -186,7 +190,8 @@ class _Run:
             raise ValueError(f"the optimizer has parameters that are not those of network {net.name!r}: "
                              "make it with SGD(net.parameters(), ...)")
         self.net, self.optimizer = net, optimizer
-        self.constraints = _list(constraints or (), "constraints", lambda c: hasattr(c, "apply"), "MaxNorm")
+        self.constraints = _list(() if constraints is None else constraints, "constraints",
+                                 lambda constraint: hasattr(constraint, "apply"), "MaxNorm")
         self.epochs, self.batch_size, self.seed = epochs, batch_size, integer(seed, "seed", 0)
         self.order = np.random.Generator(np.random.PCG64(self.seed))
         self.epoch = 0
@@ -350,10 +355,10 @@ class _Run:
 
 def _list(given: Any, name: str, fits: Callable[[Any], bool], what: str) -> list[Any]:
     """Return `given` as a list of things that fit."""
-    things = list(given) if isinstance(given, Iterable) else [given]
-    if not isinstance(given, Iterable) or not all(map(fits, things)):
+    things = sequence(given)
+    if things is None or not all(map(fits, things)):
         raise ValueError(f"{name}={given!r}: expected a list, each of it such as {what}")
-    return things
+    return list(things)
 
 
 def _lower(lr: float) -> str:

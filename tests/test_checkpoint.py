@@ -88,6 +88,23 @@ def test_equal_networks_give_equal_files(tmp_path, saved):
     assert saved.read_bytes() == (tmp_path / "again.npz").read_bytes()
 
 
+def test_class_names_come_back_and_files_without_them_still_load(tmp_path, saved):
+    assert load(saved).class_names is None
+    net = make_net()
+    net.class_names = names = ("copepod", "diatom \u2603", "caf\udce9")  # the last: a file name that is not UTF-8
+    save(net, tmp_path / "named.npz")
+    assert load(tmp_path / "named.npz").class_names == names
+    change_header(tmp_path / "named.npz", class_names=None)
+    assert load(tmp_path / "named.npz").class_names is None
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a", "b", "b"], ["a", "b", 3], "abc", 5, {"a": 0, "b": 1, "c": 2}, []])
+def test_damaged_class_names_are_refused(saved, names):
+    change_header(saved, class_names=names)
+    with pytest.raises(CheckpointError, match=r"net\.npz: class_names of 'tiny': expected 3 different strings"):
+        load(saved)
+
+
 def test_every_truncation_is_noticed(saved, tmp_path):
     data = saved.read_bytes()
     cut = tmp_path / "cut.npz"

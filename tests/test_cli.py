@@ -177,6 +177,19 @@ def test_summary(capsys, arguments, shapes):
     (["train", "cnn1", "--out", "x", *DATA, "--size", "8"], "stage 2"),
     (["train", "cnn1", "--out", "x", *DATA, "--max-norm", "-1"], "limit=-1.0"),
     (["train", "cnn1", "--out", "x", *DATA, "--momentum", "1"], "momentum=1.0"),
+    (["train", "cnn1", "--out", "x", "--lr", "-1"], "argument --lr: '-1': lr=-1.0: expected a finite learning rate"),
+    (["train", "cnn1", "--out", "x", "--lr", "nan"], "--lr: 'nan'"),
+    (["train", "cnn1", "--out", "x", "--lr", "1e400"], "--lr: '1e400'"),
+    (["train", "cnn1", "--out", "x", "--lr", "fast"], "--lr: 'fast': expected a number"),
+    (["train", "cnn1", "--out", "x", "--momentum", "-0.1"], "--momentum: '-0.1': momentum=-0.1: expected 0 <= "),
+    (["train", "cnn3", "--out", "x", "--max-norm", "0"], "--max-norm: '0': limit=0.0: expected a positive"),
+    (["train", "cnn1", "--out", "x", "--max-norm", "inf"], "--max-norm: 'inf'"),
+    (["train", "cnn1", "--out", "x", "--epochs", "2.5"], "--epochs: '2.5'"),
+    (["train", "cnn1", "--out", "x", "--size", "0"], "--size: '0': expected a positive whole number"),
+    (["train", "cnn1", "--out", "x", "--counts", "9,0,1"], "--counts: '9,0,1': expected three whole numbers, each at"),
+    (["train", "cnn1", "--out", "x", "--seed", "9" * 5000], "9': expected a whole number"),
+    (["summary", "cnn1", "--classes", "9" * 14], "minicnn: error: out of memory: "),
+    (["evaluate", "net.npz", "--seed", "1.5"], "--seed: '1.5': expected a whole number"),
     (["train", "cnn1", "--out", "x", *DATA, "--seed", "-1"], "--seed: '-1': expected a whole"),
     (["train", "cnn1", "--out", "/dev/null/x", *DATA], "output folder /dev/null/x cannot be written"),
     (["summary", "cnn1", "--size", "5"], "stage 1"),
@@ -187,6 +200,44 @@ def test_mistakes_are_one_line_and_status_2(capsys, tmp_path, monkeypatch, argum
     status, _, err = run(capsys, *arguments)
     assert status == 2
     assert err.count("\n") == 1 and message in err and "Traceback" not in err
+
+
+def test_what_the_options_get_is_refused_before_anything_is_loaded(monkeypatch, tmp_path):
+    monkeypatch.setattr(commands.data, "load_splits", lambda *_, **__: pytest.fail("it loaded images"))
+    for option in ("--lr", "--momentum", "--max-norm"):
+        with pytest.raises(SystemExit):
+            main(["train", "cnn1", *DATA, "--out", str(tmp_path / "out"), option, "-1"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_network_of_a_run_knows_its_classes(trained):
+    names = data.load("synthetic:n=240,classes=4", 28).class_names
+    for file in ("net.npz", "epoch-000.npz", "epoch-002.npz"):
+        assert checkpoint.load(trained / file).class_names == names
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "c"), ("a", "b", "c")])
+def test_evaluate_numbers_the_classes_of_a_folder_by_name(capsys, tmp_path, names):
+    """A folder numbers its classes from 0, whether or not the first class of the network is there."""
+    net = minicnn.models.cnn1(n_classes=3, seed=1)
+    net.class_names = ("c", "b", "a")       # and the network in another order than folders have
+    minicnn.save(net, tmp_path / "net.npz")
+    rng = np.random.default_rng(0)
+    for name in names:
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for k in range(8):
+            picture = Image.fromarray(rng.integers(0, 256, (28, 28), dtype=np.uint8))
+            picture.save(tmp_path / "pictures" / name / f"{k}.png")
+    spec = f"folder:{tmp_path / 'pictures'}"
+    status, out, err = run(capsys, "evaluate", tmp_path / "net.npz", "--data", spec, "--part", "all",
+                           "--backend", "numpy")
+    images = data.load(spec, 28)
+    right = [net.class_names[k] == images.class_names[label] for k, label in zip(net.predict(images.images),
+                                                                                images.labels)]
+    assert (status, err) == (0, "") and f"all: accuracy {np.mean(right):.4f}" in out
+    (tmp_path / "pictures" / names[0]).rename(tmp_path / "pictures" / "d")
+    status, _, err = run(capsys, "evaluate", tmp_path / "net.npz", "--data", spec, "--part", "all")
+    assert status == 2 and "has class 'd'" in err and err.count("\n") == 1
 
 
 def test_an_unavailable_backend_is_an_error_with_the_install_command(capsys, monkeypatch):

@@ -1,6 +1,8 @@
 """Network and layers: passes through stages, features, predictions, fusion, and what is refused."""
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
@@ -190,6 +192,10 @@ def test_integer_pixels_are_taken_as_floats():
     ([[Conv2d(3, 3), Maxout(2)]], r"Maxout\(pieces=2\) after 3 channels"),
     ([[Conv2d(3, 3)]], "expected logits"),
     ([[Flatten(), Linear(3), Linear(3)]], "split the stage"),
+    (5, "expected at least one stage.*a list of lists"), (None, "a list of lists"), ("abc", "a list of lists"),
+    ([Flatten(), Linear(3)], "a list of lists"),
+    ([[Flatten, Linear(3)]], "stage 1 holds <class .*Flatten'>: expected a layer, such as ReLU"),
+    ([["relu"]], "stage 1 holds 'relu': expected a layer"),
 ])
 def test_stages_that_do_not_fit_are_refused(stages, message):
     with pytest.raises(ValueError, match=message):
@@ -209,12 +215,59 @@ def test_stages_that_do_not_fit_are_refused(stages, message):
     (lambda: Network([[Flatten(), Linear(2)]], (8, 8)), r"input_shape=\(8, 8\)"),
     (lambda: Network([[Flatten(), Linear(2)]], (1, 8, 0)), "all positive"),
     (lambda: Network([[Flatten(), Linear(2)]], (1, 8, 8), dtype=np.float16), "expected float32 or float64"),
+    (lambda: Network([[Flatten(), Linear(2)]], (1, 8, 8), seed=1.5), r"seed=1\.5: expected an integer not less than 0"),
+    (lambda: Network([[Flatten(), Linear(2)]], (1, 8, 8), seed=-1), "seed=-1"),
+    (lambda: models.cnn1(seed=True), "seed=True"), (lambda: models.cnn2(seed="0"), "seed='0'"),
+    (lambda: models.cnn3(seed=None), "seed=None"),
+    (lambda: Network([[Flatten(), Linear(2)]], (1, 8, 8), dtype=None), "dtype=None: expected float32 or float64"),
+    (lambda: Network([[Flatten(), Linear(2)]], (1, 8, 8), fuse="no"), "fuse='no': expected True or False"),
+    (lambda: MaxPool2d(2, ceil_mode="False"), "ceil_mode='False': expected True or False"),
+    (lambda: Conv2d(3, 3, init_limit=np.nan), "init_limit=nan"), (lambda: Linear(3, "He"), "init_limit='He'"),
+    (lambda: Linear(3, True), "init_limit=True"), (lambda: Dropout("0.5"), "drop_prob='0.5'"),
+    (lambda: Dropout(0.5, scale=0), "scale=0: expected a positive number"), (lambda: Dropout(0.5, "1"), "scale='1'"),
     (lambda: models.cnn1().features(np.zeros((1, 1, 28, 28)), 6), r"stages 0 \(pixels\) to 5"),
+    (lambda: models.cnn1().features(np.zeros((1, 1, 28, 28)), 1.0), r"stage=1\.0: .* stages 0 \(pixels\) to 5"),
+    (lambda: models.cnn1().features(np.zeros((1, 1, 28, 28)), True), "stage=True"),
+    (lambda: models.cnn1().predict(np.zeros((1, 1, 28, 28)), batch_size=2.5), r"batch_size=2\.5"),
+    (lambda: models.cnn1().predict(np.zeros((1, 1, 28, 28)), batch_size=True), "batch_size=True"),
     (lambda: models.cnn1().predict(np.zeros((1, 1, 28, 28)), batch_size=0), "batch_size=0"),
 ])
 def test_settings_out_of_range_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_settings_may_be_numpy_integers():
+    net = models.cnn1(n_classes=np.int64(4), seed=np.uint8(3), input_shape=np.array([1, 28, 28]))
+    other = models.cnn1(n_classes=4, seed=3)
+    assert all((p.value == q.value).all() for p, q in zip(net.parameters(), other.parameters()))
+    x = RNG.random((3, 1, 28, 28), dtype=np.float32)
+    assert (net.features(x, np.int32(2), batch_size=np.int16(2)) == other.features(x, 2, batch_size=2)).all()
+
+
+def test_a_layer_object_has_one_place():
+    """In two, the second forward pass would write over what the first one keeps, and over its parameters."""
+    relu = ReLU()
+    with pytest.raises(ValueError, match=r"stage 2: the layer object ReLU\(\) stands there twice.* a new ReLU"):
+        Network([[Conv2d(2, 3), relu], [Conv2d(2, 3), relu], [Flatten(), Linear(2)]], (1, 8, 8))
+    linear = Linear(4)
+    with pytest.raises(ValueError, match="stands there twice"):
+        Network([[Flatten(), linear], [linear]], (1, 2, 2))
+
+
+def test_a_layer_object_belongs_to_one_network():
+    """A second network would give the layer new parameters, and the first would compute with them."""
+    stages = [[Conv2d(2, 3), ReLU()], [Flatten(), Linear(2)]]
+    copies = copy.deepcopy(stages)
+    with pytest.raises(ValueError, match="stage 1"):
+        Network(stages, (2, 1, 8))      # too small: no network was made, so its layers are free
+    net, x = Network(stages, (1, 8, 8)), RNG.random((2, 1, 8, 8), dtype=np.float32)
+    before = net.predict_proba(x)
+    with pytest.raises(ValueError, match=r"stage 1: the layer object Conv2d.* belongs to another network already"):
+        Network(stages, (1, 8, 8), seed=1)
+    Network(copies, (1, 8, 8), seed=1)
+    Network(copy.deepcopy(stages), (1, 8, 8), seed=1)
+    assert (net.predict_proba(x) == before).all()
 
 
 def test_architecture_round_trip_and_damage():

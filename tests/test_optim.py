@@ -172,6 +172,19 @@ def test_settings_name_every_choice():
     (lambda w: SGD([w], "fast"), "lr='fast'"),
     (lambda w: SGD([w], 0.1, momentum=1.0), "momentum=1.0"),
     (lambda w: SGD([w], 0.1, nesterov=True), "needs a momentum"),
+    (lambda w: SGD([w], 0.1, 0.5, nesterov="no"), "nesterov='no': expected True or False"),
+    (lambda w: SGD([w], True), "lr=True"), (lambda w: SGD([w], 10**400), "lr=1000"),
+    (lambda w: SGD([w], schedules.Exponential(-1, 0.88)), r"lr=Exponential\(start=-1.*: start=-1: expected a finite"),
+    (lambda w: SGD([w], schedules.Linear(0.1, -0.1, steps=3)), r"stop=-0\.1"),
+    (lambda w: SGD([w], schedules.Constant(-1)), "value=-1"),
+    (lambda w: SGD([w], 0.1, schedules.Linear(0.5, 1.0, epochs=3)), r"stop=1\.0: expected 0 <= momentum < 1"),
+    (lambda w: SGD([w], 0.1, weight_decay="0.1"), "weight_decay='0.1'"),
+    (lambda w: SGD([w], 0.1, weight_decay=np.nan), "weight_decay=nan"),
+    (lambda w: SGD([w, w], 0.1), "a parameter twice"), (lambda w: SGD(w, 0.1), r"SGD got a Parameter: pass net\.param"),
+    (lambda w: SGD([w.value], 0.1), "a ndarray among its parameters"),
+    (lambda w: SGD(iter([w, 3]), 0.1), "a int among its parameters"),
+    (lambda w: MaxNorm(w, 1.0), "MaxNorm got a Parameter"), (lambda w: MaxNorm([w], "1"), "limit='1'"),
+    (lambda w: MaxNorm([w], True), "limit=True"),
     (lambda w: SGD([w], 0.1, weight_decay=-1), "weight_decay=-1"),
     (lambda w: MaxNorm([Parameter("b", np.ones(3))], 1.0), "no weights"),
     (lambda w: MaxNorm([w], 0.0), "limit=0.0"),
@@ -187,6 +200,43 @@ def test_settings_name_every_choice():
 def test_bad_settings_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make(Parameter("w", np.ones((2, 2))))
+
+
+class Late(schedules.Schedule):
+    """A schedule of a user, whose values nobody knows before they are asked for."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __call__(self, step, epoch):
+        return self.values[step]
+
+
+@pytest.mark.parametrize(("lr", "momentum", "message"), [
+    (Late([0.1, -0.1]), 0.5, r"in step 1 of epoch 1: lr=-0\.1: expected a finite learning rate"),
+    (Late([0.1, float("nan")]), 0.5, "in step 1 of epoch 1: lr=nan"), (Late([0.1, None]), 0.5, "lr=None"),
+    (0.1, Late([0.5, 1.0]), r"in step 1 of epoch 1: momentum=1\.0: expected 0 <= momentum < 1"),
+    (0.1, schedules.Exponential(0.5, 3.0), r"in step 1 of epoch 1: momentum=1\.5"),
+    (schedules.Exponential(0.1, 1e200, per="step"), 0.0, None),
+])
+def test_a_schedule_that_leaves_its_range_is_stopped_at_that_step(lr, momentum, message):
+    w = Parameter("w", np.ones((2, 2)))
+    optimizer = SGD([w], lr, momentum)
+    optimizer.step()
+    if message is None:     # 0.1 * 1e200 is a number; the next power is none
+        optimizer.step()
+        message = "in step 2 of epoch 1: lr=inf"
+    before = w.value.copy()
+    with pytest.raises(ValueError, match=message):
+        optimizer.step()
+    assert (w.value == before).all()
+
+
+def test_what_is_refused_as_a_type_is_a_value_error_too():
+    """All bad input is a ValueError; Python's custom for a type that does not fit stays."""
+    for error in (TypeError, ValueError):
+        with pytest.raises(error, match="int64"):
+            sgd_update(np.ones(3, int), np.ones(3, int), np.ones(3, int), 0.1)
 
 
 def test_integer_weights_are_refused():

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from minicnn.optim import schedules
@@ -42,6 +43,8 @@ def test_schedules_are_reachable_from_optim_and_compare_by_value():
     (lambda: Linear(0.1, 0.0, steps=3, epochs=3), "steps=.*or as epochs"),
     (lambda: Linear(0.1, 0.0, steps=0), "integer of at least 1"),
     (lambda: Linear(0.1, 0.0, epochs=2.5), "integer of at least 1"),
+    (lambda: Linear(0.1, 0.0, epochs=True), "integer of at least 1"),
+    (lambda: Exponential(0.1, 0.5, per=None), "per='step' or per='epoch'"),
     (lambda: Linear(math.nan, 0.0, steps=3), "start=nan"),
     (lambda: Exponential(0.1, 0.0), "positive factor"),
     (lambda: Exponential(0.1, 0.5, per="batch"), "per='step' or per='epoch'"),
@@ -54,6 +57,14 @@ def test_schedules_are_reachable_from_optim_and_compare_by_value():
 def test_bad_settings_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_length_may_be_a_numpy_integer_and_settings_stay_equal():
+    assert repr(Linear(0.1, 0, steps=np.int64(3))) == repr(Linear(0.1, 0, steps=3))
+
+
+def test_a_factor_above_one_ends_in_infinity_not_in_a_traceback():
+    assert Exponential(0.1, 2.0)(step=10**6, epoch=0) == math.inf
 
 
 def test_base_class_is_abstract():

@@ -210,10 +210,27 @@ def test_data_that_do_not_fit_are_named_before_training(tmp_path, data, message)
 @pytest.mark.parametrize(("change", "message"), [
     ({"epochs": 0}, "epochs=0"), ({"epochs": 2.5}, r"epochs=2\.5"), ({"batch_size": 0}, "batch_size=0"),
     ({"seed": -1}, "seed=-1"), ({"seed": None}, "seed=None"), ({"patience": 0}, "patience=0"),
+    ({"epochs": True}, "epochs=True"), ({"epochs": "3"}, "epochs='3'"), ({"batch_size": 1.5}, r"batch_size=1\.5"),
+    ({"batch_size": -1}, "batch_size=-1"), ({"seed": 1.5}, r"seed=1\.5"), ({"seed": True}, "seed=True"),
+    ({"optimizer": 0.1}, r"optimizer=0\.1: expected minicnn\.optim\.SGD"), ({"optimizer": "sgd"}, "optimizer='sgd'"),
+    ({"constraints": 3}, "constraints=3: expected a list"), ({"constraints": [1.5]}, r"constraints=\[1\.5\]"),
+    ({"callbacks": print}, "callbacks=<built-in function print>: expected a list"),
+    ({"callbacks": [3]}, r"callbacks=\[3\]"), ({"resume": "no"}, "resume='no': expected True or False"),
 ])
 def test_settings_out_of_range(change, message):
     with pytest.raises(ValueError, match=message):
         run(None, change.pop("epochs", 1), **change)
+
+
+def test_a_checkpoint_folder_is_a_path():
+    with pytest.raises(ValueError, match="checkpoint_dir=3: expected the path of a folder, or None"):
+        run(3, 1)
+
+
+def test_settings_may_be_numpy_integers_and_batches_larger_than_the_data():
+    _, a = run(None, np.int64(1), batch_size=np.int32(1000), seed=np.uint8(3))
+    _, b = run(None, 1, batch_size=N, seed=3)
+    assert a["loss"] == b["loss"]
 
 
 def test_an_optimizer_of_another_net_is_refused():

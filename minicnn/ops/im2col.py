@@ -55,6 +55,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.backend import array_module, as_floating, operation, pair
+from minicnn.inputs import sequence
 
 Pair = int | tuple[int, int]
 
@@ -85,8 +86,9 @@ def output_size(n: int, size: int, stride: int, pad: int, ceil_mode: bool = Fals
     (9, 10)
     """
     given = f"input extent n={n}, window size={size}, stride={stride}, pad={pad}, ceil_mode={ceil_mode}"
-    if n < 1 or size < 1 or stride < 1 or pad < 0:
-        raise ValueError(f"{given}: expected n, size and stride of at least 1 and pad of at least 0")
+    if not all(isinstance(k, (int, np.integer)) for k in (n, size, stride, pad)) or \
+            min(n, size, stride) < 1 or pad < 0:
+        raise ValueError(f"{given}: expected integers, n, size and stride of at least 1 and pad of at least 0")
     room = n + 2 * pad - size
     out = (-(-room // stride) if ceil_mode else room // stride) + 1
     if ceil_mode and (out - 1) * stride >= n + pad:
@@ -121,8 +123,9 @@ def _check_col2im(cols: Any, x_shape: tuple[int, ...], size: Pair, stride: Pair,
     """Return the arguments of `col2im` checked and normalised."""
     cols = as_floating(cols, "cols", 3)
     size, stride, pad = pair(size, "size", 1), pair(stride, "stride", 1), pair(pad, "pad", 0)
-    if len(x_shape) != 4:
-        raise ValueError(f"x_shape={x_shape!r}: expected (N, C, H, W)")
+    x_shape = sequence(x_shape) or ()
+    if len(x_shape) != 4 or not all(isinstance(n, (int, np.integer)) and n >= 1 for n in x_shape):
+        raise ValueError(f"x_shape={x_shape!r}: expected (N, C, H, W), each at least 1")
     N, C = x_shape[:2]
     OH, OW = window_counts("x", x_shape, size, stride, pad)
     expected = (N, C * size[0] * size[1], OH * OW)

@@ -39,13 +39,36 @@ def test_a_mistake_is_one_line(words: list[str], message: str, tmp_path: Path,
     assert message in printed and printed.startswith("experiments: error: ") and printed.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [["run", "fig99"], ["run", "all", "--seeds", "0"],
-                                   ["run", "all", "--preset", "huge"]])
-def test_a_wrong_word_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", [["run", "fig99"], ["run", "all", "--preset", "huge"], ["run"], ["train"],
+                                   ["run", "fig2", "--backend", "gpu"],
+                                   *(["run", "fig2", "--seeds", text] for text in ("0", "-1", "abc", "2.5", "", "nan",
+                                                                                   "1000000000", "9" * 5000)),
+                                   *(["run", "fig2", "--jobs", text] for text in ("0", "abc", "1.5", "--", "-0",
+                                                                                  "99999", "-99999", "9" * 5000))])
+def test_a_wrong_word_is_refused_at_once(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(runner, "run_stages", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
         main(words)
     assert stopped.value.code == 2
-    assert words[-1] in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert said.out == "" and "error: " in said.err and "Traceback" not in said.err
+    assert "_" not in said.err.partition("error: ")[2], "the name of a function means nothing to a user"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["1", "2", "-1", "-2"])
+def test_jobs_are_counted_as_joblib_counts_them(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def stop(lab: Lab, stages: object, say: object) -> None:
+        seen.append(lab.settings.jobs)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(runner, "run_stages", stop)
+    assert main(["run", "fig2", "--preset", "smoke", "--jobs", text, "--out", str(tmp_path)]) == 2
+    assert seen == [int(text)]
 
 
 def test_ctrl_c_says_that_the_same_command_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
