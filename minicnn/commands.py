@@ -45,6 +45,7 @@ def _train(options: argparse.Namespace, out: Path) -> None:
                          "continue it, choose another folder, or start again with --no-resume, which replaces net.npz")
     build = _model(options)
     size = options.size or build(n_classes=2).input_shape[1]
+    remove_unfinished(out / "cache", "*.npz")
     parts = _load_splits(options, size)
     training, valid, test = parts
     print(f"{training.name}: {len(training.class_names)} classes; {len(training)} training, {len(valid)} "

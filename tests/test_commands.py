@@ -197,6 +197,15 @@ def test_a_folder_in_which_another_process_trains_is_refused(capsys, tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
+def test_half_written_files_of_a_killed_command_are_removed(tmp_path):
+    (tmp_path / "cache").mkdir()
+    half = [tmp_path / ".net.npz.12.part", tmp_path / ".run.json.12.part", tmp_path / "cache" / ".0a.npz.12.part"]
+    for path in [*half, tmp_path / ".mine.part"]:
+        path.write_bytes(b"half")
+    assert train(tmp_path) == 0
+    assert [path.name for path in tmp_path.rglob("*.part")] == [".mine.part"]
+
+
 def test_two_commands_at_once_give_one_run(tmp_path):
     """The second says who is there; the first ends as if it had been alone."""
     command = [sys.executable, "-m", "minicnn", "train", "cnn1", "--data", SPEC, "--epochs", "2", "--backend", "numpy"]

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Any
 
 _locks: list[Any] = []
-_held: list[Any] = []
+_forking = threading.local()        # .held: the locks that this thread took; two threads may fork at the same time
 _lost = False
 
 
@@ -49,14 +50,14 @@ def parallel_loops_are_lost() -> bool:
 
 def _before() -> None:
     compiler = sys.modules.get("numba.core.compiler_lock")     # absent: nobody can be compiling
-    _held[:] = _locks if compiler is None else [*_locks, compiler.global_compiler_lock]
-    for lock in _held:
+    _forking.held = [*_locks] if compiler is None else [*_locks, compiler.global_compiler_lock]
+    for lock in _forking.held:
         lock.acquire()
 
 
 def _after() -> None:
-    while _held:
-        _held.pop().release()
+    while _forking.held:
+        _forking.held.pop().release()
 
 
 def _in_child() -> None:

@@ -107,6 +107,32 @@ def test_a_fork_waits_for_the_locks_of_other_threads(lock):
     assert status == 0, err
 
 
+def test_two_threads_may_fork_at_the_same_time():
+    """Each gives back the locks that it took itself."""
+    status, out, err = python("""
+    import os, threading
+    from minicnn.plumbing.forks import kept_over_fork
+    locks = [kept_over_fork(threading.RLock()) for _ in range(20)]
+    together = threading.Barrier(4)
+
+    def many():
+        together.wait()
+        for _ in range(50):
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0)
+            os.waitpid(pid, 0)
+
+    threads = [threading.Thread(target=many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(all(lock.acquire(blocking=False) for lock in locks))
+    """)
+    assert (status, out, err) == (0, "True\n", "")
+
+
 def test_classifiers_and_drawing_in_a_pool_of_forked_processes():
     status, out, err = python("""
     import multiprocessing, threading, numpy as np
