@@ -2,9 +2,11 @@
 
 A tree only asks whether a value lies above a threshold. Of a feature with at most `max_bins` distinct values every
 value gets a bin of its own, and nothing is lost: the trees are those of the exact algorithm. Otherwise neighbouring
-values share a bin, each with about as many samples as the others, and only thresholds between bins are tried. With
-255 of them a threshold is off by at most a 255th of the samples, less than the bootstrap shakes it anyway, and a value
-takes one byte instead of four.
+values share a bin, each with about as many samples as the others, and a value takes one byte instead of four.
+
+Bins serve to compare features. The threshold itself is then sought between the values of the two bins beside the best
+cut, and in a node whose samples share one bin between all of their values (`classifiers.forest.splitting` has the
+rules). Without that a class of 128 among 60,000 samples, half as many as share a bin, would be found only half.
 
 Equal values never fall into different bins, and frequent ones (the zero of a ReLU) take a bin for themselves, after
 which the rest of the samples is shared out anew among the rest of the bins.
@@ -14,9 +16,9 @@ Example, four bins for twelve samples::
     value    0  0  0  0  0  0  0   1   2   3   4   5      sorted
     bin      0  0  0  0  0  0  0   1   1   2   2   3      12/4 = 3 a bin; zero takes 7; then 5/3 = 2 (rounded up) a bin
 
-Each bin remembers its lowest and its highest value: a cut between two bins becomes a threshold midway between the
-highest value below it and the lowest above it, so that a grown tree asks for real values and new samples need no
-binning. Missing values (NaN) have a bin of their own above all others.
+Each bin remembers its lowest and its highest value. A threshold lies midway between two values of the node, so that a
+grown tree asks for real values and new samples need no binning. Missing values (NaN) have a bin of their own above all
+others.
 
 Cost: a sort of each feature; then a binary search for each value.
 
@@ -28,6 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
+
 from minicnn.plumbing.compiled import njit
 
 BLOCK = 32  # features sorted together: their columns are copied from rows that are read only once
@@ -133,7 +136,7 @@ def bin_samples(X: Any, max_bins: int | None, order: Any, n_jobs: int = 1) -> Bi
     X : array (N, D) float32
         Samples; NaN is a missing value, infinity is not allowed.
     max_bins : int or None
-        At most so many bins a feature, 2 to 255; None for one bin a distinct value.
+        The largest number of bins of a feature, 2 to 255; None gives each distinct value a bin of its own.
     order : array (N,) integer
         The order in which samples stand in the result.
     n_jobs : int

@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+
 from minicnn.plumbing.compiled import njit
 
 INSERTION = 24  # samples up to which insertion sort is the faster one; measured, flat between 16 and 48
@@ -188,6 +189,50 @@ def spread(key, index, values, rows, missing, first, last, member, value, order)
         if j == 0 or value[order[j]] > value[order[j - 1]]:
             place += 1
         key[member[order[j]]] = place
+    return t
+
+
+@njit(cache=True, nogil=True)
+def sweep_spread(key, item, m, t, total, squares, n, min_leaf, right, member, order):
+    """Return the best cut as `sweep_integers` does, of keys (m,) that `spread` wrote, which sorted t of them.
+
+    Only those are swept: samples above them are moved first, in any order, and samples below them not at all.
+    """
+    right[:] = 0
+    n_right = np.int64(0)
+    squares_right = np.int64(0)
+    products = np.int64(0)
+    moved = np.int64(0)
+    high = np.int64(m + 1)
+    best = -np.inf
+    best_low = best_high = np.int64(0)
+    for i in range(m + t + 1):
+        if i == m + t:
+            low = np.int64(0)                           # what is left has the key 0
+            sample = np.int64(-1)
+        else:
+            sample = np.int64(i) if i < m else member[order[m + t - 1 - i]]
+            low = np.int64(key[sample])
+            if i < m and low != m + 1:
+                continue
+        if low != high and min_leaf <= moved <= m - min_leaf:
+            score = (squares - 2 * products + squares_right) / (n - n_right) + squares_right / n_right
+            if score >= best:
+                best = score
+                best_low = low
+                best_high = high
+        if sample >= 0:
+            p = item[sample]
+            k = np.int64(p & np.uint32(0xFFFF))
+            w = np.int64(p >> np.uint32(16))
+            weight = right[k]
+            squares_right += w * (weight + weight + w)
+            right[k] = weight + w
+            products += w * total[k]
+            n_right += w
+            moved += 1
+            high = low
+    return best, best_low, best_high
 
 
 @njit(cache=True, nogil=True)

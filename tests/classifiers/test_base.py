@@ -243,6 +243,21 @@ def test_samples_may_be_missing_but_not_infinite():
         check([[np.nan, 1], [-np.inf, 3]], allow_nan=True)
 
 
+def test_marks_of_pandas_are_missing_values():
+    pandas = pytest.importorskip("pandas")
+    for mark in (pandas.NA, None, np.nan):
+        marked = np.array([[1, mark], [2, 3]], object)
+        np.testing.assert_array_equal(check(marked, allow_nan=True), np.array([[1, np.nan], [2, 3]], np.float32))
+        with pytest.raises(ValueError, match="Input X contains NaN, first at row 0, column 1"):
+            check(marked)
+    for labels in (["a", "b", pandas.NA, "a"], [True, False, pandas.NA, True], [1, 2, pandas.NA, 1]):
+        for form in (pandas.array(labels), pandas.Series(labels).astype("category"), np.array(labels, object)):
+            with pytest.raises(ValueError, match="Input y contains NaN, first at row 2"):
+                NearestCentroid().check_targets(form, 4)
+    for labels in ([1, 2, 2, 1], ["a", "b", "b", "a"], [False, True, True, False]):
+        assert NearestCentroid().check_targets(pandas.array(labels), 4).tolist() == [0, 1, 1, 0]
+
+
 def test_samples_become_contiguous_floats():
     for samples in (np.asfortranarray(X), X.tolist(), X.astype(object), X.astype(np.int16), X[::-1][::-1]):
         array = check(samples)

@@ -140,14 +140,46 @@ def test_other_criterion_and_other_bins_are_as_accurate(digits, entropy_and_bins
     assert forest.score(X_test, y_test) > 0.95
 
 
-def test_few_bins_leave_few_thresholds(digits):
-    """Four bins: a cut between any two of them, because those in between may be empty in a node."""
-    X, _, y, _ = digits
-    most = []
-    for max_bins in (4, 255):
-        nodes = RandomForestClassifier(30, max_bins=max_bins, random_state=0).fit(X, y).ensemble_.nodes
-        most.append(max(len(np.unique(nodes["threshold"][nodes["feature"] == f])) for f in range(64)))
-    assert most[0] == 6 < most[1]
+@pytest.mark.parametrize("max_bins", [2, 5, 255])
+@pytest.mark.parametrize("rare", [
+    lambda X: X[:, 0] > 200, lambda X: np.abs(X[:, 0] - 20) < 0.15, lambda X: (X[:, 0] > 70) & (X[:, 1] > 70)],
+    ids=["above a limit", "in a band", "in a corner"])
+def test_a_rare_class_is_found_as_with_exact_thresholds(rare, max_bins):
+    """Fewer samples than share a bin. Cuts between bins alone find half of them with 255, and none with 2."""
+    rng = np.random.default_rng(0)
+    X, X_test = rng.lognormal(3, 1, (2, 16_000, 4))
+    y, y_test = rare(X), rare(X_test)
+    assert 40 < y.sum() < 200
+    recall = []
+    for bins in (max_bins, None):
+        forest = RandomForestClassifier(15, random_state=0, max_bins=bins, n_jobs=2).fit(X, y)
+        recall.append(forest.predict(X_test)[y_test].mean())
+    assert recall[0] > recall[1] - 0.1 and recall[1] > 0.6
+
+
+def test_one_split_is_that_of_exact_thresholds_however_few_bins_there_are():
+    rng = np.random.default_rng(1)
+    x = rng.lognormal(0, 2, (5000, 1)).astype(np.float32)
+    limit = np.sort(x[:, 0])[-7]
+    for max_bins in (2, 255, None):
+        forest = RandomForestClassifier(1, bootstrap=False, max_bins=max_bins).fit(x, x[:, 0] > limit)
+        assert forest.ensemble_.nodes["feature"].tolist() == [0, -1, -1]
+        assert forest.ensemble_.nodes["threshold"][0] == np.float32(np.sort(x[:, 0])[-7:-5].mean(dtype=np.float64))
+
+
+def test_marks_of_missing_values_in_data_frames():
+    """Nullable columns of pandas, each with its mark, are NaN for a forest; all three kinds together, and None."""
+    pandas = pytest.importorskip("pandas")
+    X, codes, rng = some_data(3, n=90)
+    X[:, 3] = X[:, 3] > 40
+    X[rng.random(X.shape) < 0.1] = np.nan
+    expected = RandomForestClassifier(4, random_state=0).fit(X, codes).predict_proba(X)
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    plain = frame.astype(object)
+    for marked in (frame.astype({"a": "Float64", "b": "Int64", "c": "Float32", "d": "boolean"}),
+                   plain.where(frame.notna(), None), plain.where(frame.notna(), pandas.NA)):
+        found = RandomForestClassifier(4, random_state=0).fit(marked, codes).predict_proba(marked)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_probabilities_are_the_mean_over_the_readable_trees():

@@ -92,8 +92,8 @@ def weights_of(kind, rng, N):
 @given(seed=st.integers(0, 2**32 - 1), N=st.integers(2, 40 if INTERPRETED else 200), D=st.integers(1, 12),
        K=st.integers(1, 9), values=st.sampled_from([2, 5, 30, 255]), missing=st.sampled_from([0.0, 0.0, 0.2]),
        kind=st.sampled_from(KINDS), criterion=st.sampled_from(["gini", "gini", "entropy"]),
-       max_bins=st.sampled_from([255, 255, None, 2, 7]), max_depth=st.sampled_from([None, 1, 4]), split=st.integers(2, 9),
-       leaf=st.integers(1, 5), bootstrap=st.booleans(), data=st.data())
+       max_bins=st.sampled_from([255, 255, None, 2, 7]), max_depth=st.sampled_from([None, 1, 4]),
+       split=st.integers(2, 9), leaf=st.integers(1, 5), bootstrap=st.booleans(), data=st.data())
 def test_any_tree_is_that_of_the_readable_version(seed, N, D, K, values, missing, kind, criterion, max_bins, max_depth,
                                                   split, leaf, bootstrap, data):
     rng = np.random.default_rng(seed)
@@ -116,6 +116,22 @@ def test_large_nodes(kind, missing, criterion):
     tree, _ = assert_same_tree(X, codes, weights_of(kind, rng, N), criterion=criterion, max_features=9,
                                draws=N if kind == "none" else 0)
     assert tree.max_depth > 3
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+@pytest.mark.parametrize("criterion", ["gini", "entropy"])
+@pytest.mark.parametrize("kind", ["counts", "fractions"])
+def test_thresholds_are_sought_inside_bins(kind, criterion, missing):
+    """Some hundred values in each of three bins: nodes look into them, and grow to the end."""
+    N = 60 if INTERPRETED else 900
+    rng = np.random.default_rng(12)
+    X = rng.lognormal(size=(N, 4)).astype(np.float32)
+    X[rng.random(X.shape) < missing] = np.nan
+    codes = (np.nan_to_num(X[:, 1]) > 7).astype(np.int64) + (np.abs(X[:, 2] - 1) < 0.02)
+    weights = weights_of(kind, rng, N)
+    tree, _ = assert_same_tree(X, codes, weights, max_bins=3, criterion=criterion, max_features=2, min_samples_leaf=1)
+    used = weights > 0
+    assert (tree.predict_proba(X[used]).argmax(axis=1) == codes[used]).all()
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.1])
