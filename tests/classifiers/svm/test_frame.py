@@ -1,4 +1,4 @@
-"""The frame against arithmetic by hand: what it moves and scales, and that the answer is that of the samples as given."""
+"""The frame against arithmetic by hand: what it moves and scales, and that the answer is that of the samples given."""
 from __future__ import annotations
 
 import numpy as np

@@ -321,4 +321,4 @@ def test_ctrl_c_is_prompt_and_leaves_it_unfitted(K, strategy, jobs):
         process.kill()
         process.communicate()
     assert out == "interrupted []\n", err
-    assert took < 2, f"{took:.1f} s"        # 0.3 to 0.4 s on a quiet machine, most of it the end of the interpreter
+    assert took < 8, f"{took:.1f} s"        # 0.3 to 0.4 s on a quiet machine; a busy one takes seconds to end Python
