@@ -91,7 +91,7 @@ def _check(state: TrainingState, path: Path) -> None:
             raise CheckpointError(f"{path}: its {name} is {getattr(state, name)!r}: expected names and values")
     if not isinstance(state.history, list) or not all(map(is_record, state.history)):
         raise CheckpointError(f"{path}: its history is not a list of records of epochs")
-    if [record["epoch"] for record in state.history] != list(range(1, state.epoch + 1)):
+    if len(state.history) != state.epoch or any(r["epoch"] != i for i, r in enumerate(state.history, start=1)):
         raise CheckpointError(f"{path}: its history has {len(state.history)} records, which are not those of epochs 1 "
                               f"to {state.epoch}")
 

@@ -63,6 +63,11 @@ def trained(tmp_path_factory):
     return out
 
 
+def stop(*arguments):
+    """Stop as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
 def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
@@ -76,6 +81,10 @@ def test_the_split_of_a_command_that_failed_is_not_that_of_the_next(tmp_path, mo
     with monkeypatch.context() as patch:
         patch.setattr(training._Run, "open", fail)      # the last moment before there is a run
         assert train(tmp_path) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Run, "one_epoch", stop)
+        assert train(tmp_path, "--seed", 7) == 130
+        assert held_out(tmp_path) == rows_of(7)         # as soon as there is a network that could be tested
     assert train(tmp_path, "--seed", 7) == 0
     assert held_out(tmp_path) == rows_of(7)
 
@@ -100,10 +109,6 @@ def test_starting_again_leaves_nothing_of_the_old_run(tmp_path, trained, monkeyp
     """Else the old net.npz would be tested on images that are test images of the new run."""
     out = shutil.copytree(trained, tmp_path / "run")
     (out / "notes.txt").write_text("mine")
-
-    def stop(*arguments):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(training._Run, "one_epoch", stop)
     assert train(out, "--seed", 6, "--no-resume") == 130
     assert sorted(files(out)) == ["epoch-000.npz", "history.jsonl", "notes.txt", "split.json", "state.npz"]

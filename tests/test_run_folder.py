@@ -120,7 +120,8 @@ def test_a_run_goes_on_where_it_was_copied_to(tmp_path):
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"epoch": -1}, "its epoch is -1: expected a whole number"), ({"epoch": "2"}, "its epoch is '2'"),
-    ({"steps": 2.5}, "its steps is 2.5"), ({"epoch": 1}, "2 records, which are not those of epochs 1 to 1"),
+    ({"epoch": 10**30}, "not those of epochs 1 to 10"), ({"steps": 2.5}, "its steps is 2.5"),
+    ({"epoch": 1}, "2 records, which are not those of epochs 1 to 1"),
     ({"history": {}}, "its history is not a list"),
     ({"history": [{"epoch": 1}, {"epoch": 2}]}, "its history is not a list of records"),
     ({"dropout": [1]}, r"its dropout is \[1\]"), ({"data_order": {"bit_generator": "PCG64"}}, "is inconsistent"),
