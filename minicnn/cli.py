@@ -7,8 +7,9 @@
 
 `train` leaves in its folder, besides what `minicnn.training` describes: ``net.npz`` (the network of the best
 validation epoch), ``split.json`` (which images were trained on, validated on, tested on), ``history.png``,
-``predictions.png`` and ``run.json`` (command, seeds, versions, results). The same command again continues a
-run that was stopped. A mistake of the user is one line on stderr and exit status 2, Ctrl-C is 130.
+``predictions.png`` and ``run.json`` (command, seeds, versions, results). The folder belongs to one command at a time, and
+may not lie among the images. The same command again continues a run that was stopped. `evaluate` tests on the images
+that ``split.json`` beside the network holds out. A mistake of the user is one line on stderr and exit status 2, Ctrl-C is 130.
 """
 from __future__ import annotations
 
@@ -142,7 +143,8 @@ def _add_data(parser: argparse.ArgumentParser, size: bool = True) -> None:
                         help="training, validation and test images (default: 25000,1500,3800 of the "
                              "plankton, and the same proportions of other sets)")
     parser.add_argument("--seed", type=whole, default=0, metavar="N",
-                        help="seed of the split, the first weights, dropout and the data order (default: 0)")
+                        help="seed of the split, the first weights, dropout and the data order (default: 0; when "
+                             "evaluating, the split that was recorded beside the network)")
     if size:
         parser.add_argument("--size", type=positive, metavar="PIXELS",
                             help="height and width of an image (default: cnn2 40, others 28)")

@@ -11,13 +11,23 @@ import pytest
 from PIL import Image
 
 import minicnn
-from minicnn import data, training
+from minicnn import commands, data, training
 from minicnn.cli import main
+from minicnn.history import History
 
 from .plumbing.test_folders import OWNER
 from .processes import running
 
-SPEC = "synthetic:n=240,classes=4"
+SPEC = "synthetic:n=120,classes=4"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _without_pictures():
+    """Drawing takes longer than these trainings; `test_cli` looks at the pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(History, "plot", lambda self, path: None)
+        patch.setattr(commands, "_draw_predictions", lambda *arguments: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -128,9 +138,9 @@ def test_evaluate_says_when_test_images_were_trained_on(capsys, trained):
     train, valid, _ = data.load_splits(SPEC, seed=5)
     known = {*train.source["indices"], *valid.source["indices"]} & {*rows_of(1)}
     status, n, err = evaluate(capsys, trained / "net.npz", "--seed", 1)
-    assert (status, n) == (0, 30)
-    assert f"warning: {len(known)} of these 30 test images were trained or validated on" in err
-    assert evaluate(capsys, trained / "net.npz", "--seed", 5) == (0, 30, "")
+    assert (status, n) == (0, 15)
+    assert f"warning: {len(known)} of these 15 test images were trained or validated on" in err
+    assert evaluate(capsys, trained / "net.npz", "--seed", 5) == (0, 15, "")
     assert evaluate(capsys, trained / "net.npz", "--seed", 1, "--part", "train")[::2] == (0, "")
 
 
@@ -139,8 +149,8 @@ def test_evaluate_without_a_record_does_not_call_images_test_images(capsys, tmp_
     status, n, err = evaluate(capsys, tmp_path / "net.npz")
     assert (status, n) == (2, None)
     assert "split.json does not exist" in err and "--part all" in err and "--seed N" in err and err.count("\n") == 1
-    assert evaluate(capsys, tmp_path / "net.npz", "--part", "all") == (0, 240, "")
-    assert evaluate(capsys, tmp_path / "net.npz", "--seed", 5) == (0, 30, "")
+    assert evaluate(capsys, tmp_path / "net.npz", "--part", "all") == (0, 120, "")
+    assert evaluate(capsys, tmp_path / "net.npz", "--seed", 5) == (0, 15, "")
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[" * 5000, '{"format": "minicnn split 1"}', "null"])
@@ -152,7 +162,7 @@ def test_evaluate_refuses_a_record_that_is_none(capsys, tmp_path, trained, conte
 
 
 def test_evaluate_refuses_the_record_of_other_images(capsys, trained):
-    status, n, err = evaluate(capsys, trained / "net.npz", spec="synthetic:n=240,classes=4,seed=3")
+    status, n, err = evaluate(capsys, trained / "net.npz", spec="synthetic:n=120,classes=4,seed=3")
     assert (status, n) == (2, None) and "the labels of the train images are not those that were split" in err
 
 
@@ -160,7 +170,7 @@ def write_mnist(folder):
     """Write a set with a published test part, and return its spec."""
     folder.mkdir()
     rng = np.random.default_rng(0)
-    for prefix, n in (("train", 200), ("t10k", 60)):
+    for prefix, n in (("train", 100), ("t10k", 40)):
         pixels, classes = rng.bytes(n * 784), bytes(i % 10 for i in range(n))
         (folder / f"{prefix}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 0x803, n, 28, 28) + pixels)
         (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 0x801, n) + classes)
@@ -171,13 +181,13 @@ def test_a_published_test_part_is_recorded_and_tested_on(capsys, tmp_path):
     """Its rows are counted from 0 again, so the same numbers in two parts are no image listed twice."""
     spec = write_mnist(tmp_path / "images")
     assert train(tmp_path / "run", spec=spec) == 0
-    assert held_out(tmp_path / "run") == list(range(60))
+    assert held_out(tmp_path / "run") == list(range(40))
     net = tmp_path / "run" / "net.npz"
-    assert evaluate(capsys, net, spec=spec) == (0, 60, "")
-    assert evaluate(capsys, net, "--part", "valid", spec=spec) == (0, 11, "")
-    assert evaluate(capsys, net, "--seed", 3, "--counts", "100,50,40", spec=spec) == (0, 40, "")
+    assert evaluate(capsys, net, spec=spec) == (0, 40, "")
+    assert evaluate(capsys, net, "--part", "valid", spec=spec) == (0, 6, "")
+    assert evaluate(capsys, net, "--seed", 3, "--counts", "60,30,20", spec=spec) == (0, 20, "")
     (tmp_path / "run" / "split.json").unlink()
-    assert evaluate(capsys, net, spec=spec) == (0, 60, "")      # nobody trains on the published test part
+    assert evaluate(capsys, net, spec=spec) == (0, 40, "")      # nobody trains on the published test part
     assert evaluate(capsys, net, "--part", "valid", spec=spec)[0] == 2
 
 
