@@ -7,9 +7,10 @@
 
 `train` leaves in its folder, besides what `minicnn.training` describes: ``net.npz`` (the network of the best
 validation epoch), ``split.json`` (which images were trained on, validated on, tested on), ``history.png``,
-``predictions.png`` and ``run.json`` (command, seeds, versions, results). The folder belongs to one command at a time, and
-may not lie among the images. The same command again continues a run that was stopped. `evaluate` tests on the images
-that ``split.json`` beside the network holds out. A mistake of the user is one line on stderr and exit status 2, Ctrl-C is 130.
+``predictions.png`` and ``run.json`` (command, seeds, versions, results). The folder belongs to one command at a
+time, and may not lie among the images. The same command again continues a run that was stopped. `evaluate` tests on
+the images that ``split.json`` beside the network holds out. A mistake of the user is one line on stderr and exit
+status 2, Ctrl-C is 130.
 """
 from __future__ import annotations
 
