@@ -167,17 +167,22 @@ def test_a_folder_among_the_data_is_refused_and_not_made(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.rglob("*")] == ["images", "a"]
 
 
-def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ending", [".svg", ".png"])
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
     found = {"fig2": {"rows": []}}
     monkeypatch.setattr(runner, "module", lambda name: SimpleNamespace(draw=lambda values: Figure()))
     runner.draw(tmp_path, found)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert sorted(before) == ["fig2.png", "fig2.svg"]
 
-    def full(*arguments: object, **options: object) -> None:
-        raise OSError(28, "No space left on device")
+    replace = os.replace
 
-    monkeypatch.setattr("os.fsync", full)
+    def full(half: Path, whole: Path) -> None:
+        if whole.suffix == ending:
+            raise OSError(28, "No space left on device")
+        replace(half, whole)
+
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space left"):
         runner.draw(tmp_path, found)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
