@@ -20,7 +20,8 @@ Source: D. Thomas 2011, The MWC64X random number generator; multiply-with-carry:
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from minicnn.plumbing.compiled import njit
 
 # uint64 throughout: mixed with a signed integer, Numba would compute in float64 and lose the lower bits.
 MULTIPLIER = np.uint64(4294883355)

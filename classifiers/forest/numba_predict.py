@@ -20,7 +20,8 @@ Nothing here checks an index: trees that were grown here need no check, trees fr
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from minicnn.plumbing.compiled import njit
 
 ABREAST = 16
 FULL = 2**16 - 1    # votes that 16 bits hold

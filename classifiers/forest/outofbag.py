@@ -17,12 +17,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from classifiers.forest.ensemble import Ensemble
 from classifiers.forest.fitting import Bootstrap
 from classifiers.forest.generator import below
 from classifiers.forest.numba_predict import CHILD, add_leaf, views, walk_alone
+from minicnn.plumbing.compiled import njit
 
 
 def out_of_bag(state: Any, order: Any, bootstrap: Bootstrap) -> Any:

@@ -51,6 +51,7 @@ _WHOLE = 2048  # beyond so many samples, gathering K[W, W] costs more than SMO o
 WORKING_SET = 1536  # samples at first: a matrix of 9 MB
 _ACTIVE = 4          # active samples of a problem, in working sets
 _TOGETHER = 256      # rows over the active samples at a time: 6 MB
+_ROUNDS = 200        # without a smaller violation than any before: rounding errors move the samples, and nothing else
 _NOTHING = np.empty(0, np.int64), np.empty(0)
 
 
@@ -118,6 +119,7 @@ class _Problem:
         self.beta = feasible(beta, y, C)
         self.done, self.active = 0, np.empty(0, np.int64)
         self.rounds = 0 if beta is None else 1             # a warm start is what the first round finds
+        self.least, self.since = math.inf, 0               # smallest violation so far, and the round that found it
         self.solution: Solution | None = None
 
     def grow(self, limit: int, tol: float, max_iter: int) -> int:
@@ -125,7 +127,9 @@ class _Problem:
         if self.solution is not None:
             return 0
         self.violation = bias_and_violation(self.F, self.beta, self.y, self.C)[1]
-        if self.violation < tol or self.done >= max_iter:
+        if self.violation < self.least:
+            self.least, self.since = self.violation, self.rounds
+        if self.violation < tol or self.done >= max_iter or self.rounds > self.since + _ROUNDS:
             return self.stop()
         free = int(np.count_nonzero(self.beta)) - int(np.count_nonzero(np.abs(self.beta) == self.C))
         if self.size < min(limit, 2 * free):               # or they would take turns: thousands of rounds

@@ -52,6 +52,7 @@ __all__ = ["MulticlassSolution", "coef_rows", "fit_problems", "from_numbers", "p
 
 _BATCHES = 256  # tasks of one fit: enough to keep the workers busy to the end, few enough to cost nothing
 _SHARES = 4     # large pairs that may be solved at the same time
+_SMALL = 1024   # samples of one-vs-rest problems that need no working sets
 _GROUPS = 2     # groups of one-vs-rest problems likewise: the larger a group, the more problems share a row
 
 
@@ -176,7 +177,8 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
     workers = joblib.effective_n_jobs(n_jobs)
     if shares and gram.whole is None:
         workers = min(workers, _SHARES if strategy == "ovo" else _GROUPS)
-    solver = _Solver(gram, starts, C, tol, max_iter, beta, shrinking, gram.budget // max(1, shares), np.zeros(1, bool))
+    solver = _Solver(gram, starts, C, tol, max_iter, beta, gram.budget // max(1, shares),
+                     only is not None or not shrinking, np.zeros(1, bool))
     coef = np.zeros((n_classes - (strategy == "ovo"), gram.n)) if only is None or beta is None else beta.copy()
     numbers = np.full((n_problems, 7), np.nan)
     try:
@@ -213,8 +215,8 @@ class _Solver(NamedTuple):
     tol: float
     max_iter: int
     beta: np.ndarray | None
-    shrinking: bool
     memory: int         # for a large problem
+    dense: bool         # whether a matrix that fits is solved over all samples at once, without working sets
     stop: np.ndarray    # set when somebody interrupts
 
     def check(self) -> None:
@@ -272,15 +274,19 @@ def _solve_strip(solver: _Solver, strip: Strip) -> _Answer:
 
 
 def _solve_pair(solver: _Solver, a: int, b: int) -> _Answer:
-    """Solve a pair that is too large for tiles."""
+    """Solve a pair on its own."""
     gram, starts, C, tol, max_iter, beta = solver[:6]
     in_a, in_b = slice(starts[a], starts[a + 1]), slice(starts[b], starts[b + 1])
     m, samples = in_a.stop - in_a.start, np.r_[in_a, in_b]
     row_a, row_b = coef_rows(a, b)
-    start = None if beta is None else np.concatenate([beta[row_a, in_a], beta[row_b, in_b]])[None]
+    start = None if beta is None else np.concatenate([beta[row_a, in_a], beta[row_b, in_b]])
     y = np.where(np.arange(len(samples)) < m, 1, -1).astype(np.int8)
-    solution, = solve_large(gram.restrict(samples), y[None], C[samples], tol, max_iter, start, solver.check,
-                            solver.memory)
+    part, every = gram.restrict(samples), slice(0, len(samples))
+    if solver.dense and part.dtype.itemsize * part.n**2 <= solver.memory // 2:
+        solution = solve(part.block(every, every), y, C[samples], tol, max_iter, start, solver.check)
+    else:
+        solution, = solve_large(part, y[None], C[samples], tol, max_iter, None if start is None else start[None],
+                                solver.check, solver.memory)
     number = _number(len(starts) - 1, a, b)
     found = solution._replace(i=samples[solution.i], j=samples[solution.j])
     return _Answer([(row_a, in_a, found.beta[:m]), (row_b, in_b, found.beta[m:])], slice(number, number + 1),
@@ -295,7 +301,7 @@ def _solve_rest(solver: _Solver, classes: range) -> _Answer:
     start = None if beta is None else beta[classes.start:classes.stop]
     if gram.fits:
         gram.full()  # in another process it is not there yet
-    if solver.shrinking or gram.whole is None:
+    if gram.whole is None or not (solver.dense or gram.n <= _SMALL):
         solutions = solve_large(gram, y, C, tol, max_iter, start, solver.check, solver.memory)
     else:
         solutions = [solve(gram.whole, y[p], C, tol, max_iter, None if start is None else start[p], solver.check)

@@ -17,6 +17,9 @@ The difference in step 3 is a sample of the rounding errors of all other samples
 those that were not looked at. Where there are samples that lie far from the others, the farthest one of each problem is
 looked at, too, because rounding errors grow with the size of the samples.
 
+A solution needs sum(beta) = 0, too. Where values of beta near C come and go, rounding leaves a remainder, which moves
+all outputs by up to its product with the largest kernel value: that counts as a violation.
+
 What is true in the end is in `MulticlassSolution.violation`; ``training.py`` warns.
 """
 from __future__ import annotations
@@ -68,6 +71,7 @@ def refined(data: Any, found: MulticlassSolution, C: np.ndarray, tol: float, max
     """
     bounds = C * data.frame.unit
     violation, rounding = _at_the_worst(data, found, bounds, n_jobs)
+    violation = np.maximum(violation, _remainder(data, found.coef))
     of_values = data.frame.rounding * _largest(data, found.coef)
     sure = (np.maximum(_ROUNDING * rounding, of_values) <= tol) & (violation <= (1 + SLACK) * tol)      # never for NaN
     doubtful = np.flatnonzero(~sure)
@@ -79,7 +83,8 @@ def refined(data: Any, found: MulticlassSolution, C: np.ndarray, tol: float, max
     if not len(doubtful):
         return found
     wide = data.wide()
-    violation[doubtful] = _everywhere(data, wide, found, bounds, doubtful, n_jobs)
+    violation[doubtful] = np.maximum(_everywhere(data, wide, found, bounds, doubtful, n_jobs),
+                                     _remainder(data, found.coef)[doubtful])
     missed = doubtful[~(violation[doubtful] <= (1 + SLACK) * tol)]
     again = missed[found.iterations[missed] < max_iter]
     if not len(again) or data.gram.dtype == np.float64:
@@ -89,7 +94,8 @@ def refined(data: Any, found: MulticlassSolution, C: np.ndarray, tol: float, max
     found.intercept[again] = more.intercept[again]
     found.iterations[again] += more.iterations[again]
     found = found._replace(coef=more.coef)
-    violation[again] = _everywhere(data, wide, found, bounds, again, n_jobs)
+    violation[again] = np.maximum(_everywhere(data, wide, found, bounds, again, n_jobs),
+                                  _remainder(data, found.coef)[again])
     return found
 
 
@@ -119,6 +125,11 @@ def _at_the_worst(data: Any, found: MulticlassSolution, bounds: np.ndarray,
         np.where(positive, parts[:, 0, :1], parts[:, 1, :1])
     beta, C = found.coef[row, asked], bounds[asked]
     return _violation(F, beta, positive, C), np.abs(F[:, :2] - found.F).max(axis=1)
+
+
+def _remainder(data: Any, coef: np.ndarray) -> np.ndarray:
+    """Return by how much sum(beta), which should be 0, can move an output of each problem, (P,)."""
+    return np.abs(_over_problems(np.add, data, coef)) * data.frame.largest
 
 
 def _largest(data: Any, coef: np.ndarray) -> np.ndarray:
