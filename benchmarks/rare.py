@@ -76,7 +76,7 @@ def scores(name: str, options: Options) -> dict[str, Any]:
     for model in MODELS:
         lines = []
         for seed in range(options.rounds_or(3 if name in MADE else 5)):
-            parameters = {"n_estimators": 5 if options.quick else 50, "random_state": seed,
+            parameters: dict[str, Any] = {"n_estimators": 5 if options.quick else 50, "random_state": seed,
                           "n_jobs": max(options.threads)}
             forest: Any = Peer(**parameters) if model == "scikit-learn" else RandomForestClassifier(
                 **parameters, max_bins=255 if model == "default" else None)

@@ -213,7 +213,7 @@ def _refuse_objects(y: np.ndarray, asker: str) -> None:
     """Raise for objects that are no strings; they have no order that all programs agree on."""
     missing = _is_missing(y) | [isinstance(label, float) and math.isnan(label) for label in y]
     if missing.any():
-        row = missing.argmax()
+        row = int(missing.argmax())
         raise ValueError(f"Input y contains NaN, first at row {row} ({y[row]!r}): {asker} needs a label for each "
                          "sample. Drop those samples")
     for row, label in enumerate(y):

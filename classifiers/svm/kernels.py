@@ -6,7 +6,8 @@ name         k(a, b)                                what it can express
 linear       a . b                                  hyperplanes
 poly         (gamma a . b + coef0) ** degree        products of up to `degree` features
 rbf          exp(-gamma |a - b|^2)                  anything, by bumps of radius 1 / sqrt(gamma)
-sigmoid      tanh(gamma a . b + coef0)              for history: no inner product for most parameters
+sigmoid      tanh(gamma a . b + coef0)              for history: no inner product for most parameters, so that a
+                                                    problem can have several optima, of which one is found
 ===========  =====================================  ==================================================
 
 A Gram block K[i, j] = k(A[i], B[j]) of m x n entries over d features costs 2 m n d FLOPs when written as one matrix

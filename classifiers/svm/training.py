@@ -30,6 +30,7 @@ from classifiers.svm.frame import Frame, frame_of
 from classifiers.svm.gram import Gram
 from classifiers.svm.kernels import Kernel, resolve_gamma
 from classifiers.svm.multiclass import MulticlassSolution
+from classifiers.svm.optima import better_of, in_order, is_convex, reversed_classes
 from classifiers.svm.precision import SLACK, refined
 
 __all__ = ["BACKENDS", "KERNELS", "TrainingSet", "attempt", "check_parameters", "prepare", "solve", "warn"]
@@ -178,10 +179,38 @@ def solve(svc: Any, data: TrainingSet, beta: Any = None) -> MulticlassSolution:
     Warns
     -----
     ConvergenceWarning
-        The KKT violation of some problems, in float64, is more than `tol`; the worst of them are named.
+        The KKT violation of some problems, in float64, is more than `tol`; the worst of them are named. Or kernel
+        values are no inner products, so that a problem may have several optima.
     """
-    found = refined(data, attempt(svc, data, beta), svc.C * data.weight, svc.tol, iteration_limit(svc), svc.n_jobs)
+    found = _checked(svc, data, beta)
     warn(svc, data, found)
+    return found if beta is not None or is_convex(data) else _better(svc, data, found)
+
+
+def _checked(svc: Any, data: TrainingSet, beta: Any = None) -> MulticlassSolution:
+    """Solve all binary problems of `data`, and check them in float64; parameters as `solve`."""
+    return refined(data, attempt(svc, data, beta), svc.C * data.weight, svc.tol, iteration_limit(svc), svc.n_jobs)
+
+
+def _better(svc: Any, data: TrainingSet, found: MulticlassSolution) -> MulticlassSolution:
+    """Solve problems that are not convex once more on another way, and return the better solution of each.
+
+    Warns
+    -----
+    ConvergenceWarning
+        The two ways have ended at different optima; there may be better ones than either.
+    """
+    other, order = reversed_classes(data)
+    again = in_order(_checked(svc, other), order)
+    found, apart = better_of(data, found, again, svc.n_jobs)
+    if len(apart):
+        names = problem_names(svc.classes_, data.strategy)
+        told = "; ".join(names[p] for p in apart[:_NAMED])
+        warnings.warn(f"{type(svc).__name__}: kernel={svc.kernel!r} is no inner product on these samples, and "
+                      f"{len(apart)} of {len(names)} binary problems have several optima: {told}"
+                      f"{'; ...' if len(apart) > _NAMED else ''}. The better one of two is taken, and a better one may "
+                      "exist. Use kernel='rbf', or other parameters of this kernel", sklearn_twin(ConvergenceWarning),
+                      stacklevel=4)
     return found
 
 
@@ -211,3 +240,4 @@ def warn(svc: Any, data: TrainingSet, found: MulticlassSolution) -> None:
                       f"violation fell to tol={svc.tol:g}. What is left of it: {told}"
                       f"{'; ...' if len(left) > _NAMED else ''}. Scale the features to a common range, lower C, or "
                       f"raise tol or max_iter={svc.max_iter}", sklearn_twin(ConvergenceWarning), stacklevel=4)
+
