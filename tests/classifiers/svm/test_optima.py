@@ -92,5 +92,5 @@ def test_sigmoid_is_not_below_libsvm_without_a_word(C, gamma):
 def test_several_optima_are_told():
     svc, data = prepared(kernel="sigmoid", gamma=1.0, C=100.0)
     X, y = data.X, np.repeat(svc.classes_, np.diff(data.starts))
-    with pytest.warns(ConvergenceWarning, match=r"kernel='sigmoid' is no inner product.*of 3 binary problems have several"):
+    with pytest.warns(ConvergenceWarning, match=r"is no inner product.*of 3 binary problems have several"):
         SVC(kernel="sigmoid", gamma=1.0, C=100.0).fit(X, y)
