@@ -187,13 +187,17 @@ def label_vector(y: Any, n_samples: int, asker: str) -> np.ndarray:
     if len(array) != n_samples:
         raise ValueError(f"Found input variables with inconsistent numbers of samples: X has {n_samples} rows and y "
                          f"has {len(array)} labels")
+    variable = array.dtype.kind == "T"              # NumPy's strings of variable width, which may have missing ones
+    if variable:
+        array = array.astype(object)
     if array.dtype.kind == "f":
         _refuse_fractions(array, asker)
     elif array.dtype.kind == "O":
         _refuse_objects(array, asker)
     elif array.dtype.kind not in "biuU":
-        raise ValueError(f"Unknown label type: {array.dtype}. {asker} needs integers, booleans or strings in y")
-    return array
+        how = ": decode bytes with numpy.char.decode(y, 'utf-8')" if array.dtype.kind == "S" else ""
+        raise ValueError(f"Unknown label type: {array.dtype}. {asker} needs integers, booleans or strings in y{how}")
+    return array.astype(str) if variable else array
 
 
 def _refuse_fractions(y: np.ndarray, asker: str) -> None:

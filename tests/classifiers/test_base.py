@@ -258,6 +258,18 @@ def test_marks_of_pandas_are_missing_values():
         assert NearestCentroid().check_targets(pandas.array(labels), 4).tolist() == [0, 1, 1, 0]
 
 
+def test_strings_of_either_kind_of_numpy_are_labels():
+    words = ["eel", "cod", "a name of more letters", "eel"]
+    for dtype in (np.dtypes.StringDType(), np.dtypes.StringDType(na_object=np.nan)):
+        model = NearestCentroid()
+        assert model.check_targets(np.array(words, dtype), 4).tolist() == [2, 1, 0, 2]
+        assert model.classes_.dtype.kind == "U" and model.classes_.tolist() == sorted(set(words))
+    with pytest.raises(ValueError, match="Input y contains NaN, first at row 1"):
+        NearestCentroid().check_targets(np.array(["eel", np.nan], np.dtypes.StringDType(na_object=np.nan)), 2)
+    with pytest.raises(ValueError, match=r"decode bytes with numpy.char.decode"):
+        NearestCentroid().check_targets(np.array([b"eel", b"cod"]), 2)
+
+
 def test_samples_become_contiguous_floats():
     for samples in (np.asfortranarray(X), X.tolist(), X.astype(object), X.astype(np.int16), X[::-1][::-1]):
         array = check(samples)
