@@ -97,7 +97,7 @@ def better_of(data: Any, one: MulticlassSolution, other: MulticlassSolution,
             for found in (one, other) for p in problems)).reshape(2, -1)
     better = duals[1] > duals[0]
     coef = one.coef.copy()
-    for p in np.flatnonzero(better):
+    for p in np.flatnonzero(better).tolist():
         for row, samples in _places(data.starts, data.strategy, p):
             coef[row, samples] = other.coef[row, samples]
     chosen = {name: np.where(better.reshape(-1, *[1] * (getattr(one, name).ndim - 1)), getattr(other, name),
@@ -120,7 +120,7 @@ def _dual(wide: Gram, starts: np.ndarray, strategy: str, coef: np.ndarray, p: in
     parts = _places(starts, strategy, p)
     beta = np.concatenate([coef[row, samples] for row, samples in parts])
     samples = np.concatenate([np.arange(part.start, part.stop) for _, part in parts])[beta != 0]
-    beta, total, step = beta[beta != 0], 0.0, max(1, _ENTRIES // max(1, np.count_nonzero(beta)))
+    beta, total, step = beta[beta != 0], 0.0, max(1, _ENTRIES // max(1, len(samples)))
     for start in range(0, len(samples), step):
         total += beta[start:start + step] @ (wide.block(samples[start:start + step], samples) @ beta)
     return float(np.abs(beta).sum() - total / 2)
