@@ -8,7 +8,8 @@ import pytest
 
 import benchmarks.__main__ as benchmarks_cli
 from benchmarks import accuracy
-from minicnn import arguments, gradcheck_cli
+from minicnn import arguments
+from minicnn.gradcheck.__main__ import main as gradcheck_main
 from minicnn.optim import learning_rate
 
 
@@ -79,5 +80,5 @@ def test_accuracy_trains_nothing_after_a_wrong_word(monkeypatch, capsys, words):
     (["conv2d", "--stride", "0"], "stride=0"), (["linear", "--seed", "-1"], "--seed: '-1'"),
 ])
 def test_the_gradient_checker_says_what_is_wrong(monkeypatch, capsys, words, message):
-    status, said = run(monkeypatch, capsys, lambda: gradcheck_cli.main(words))
+    status, said = run(monkeypatch, capsys, lambda: gradcheck_main(words))
     assert status == 2 and message in said and "Traceback" not in said

@@ -2,7 +2,7 @@
 
 A mutant is the real source with one piece of text replaced, so it stays true as the code evolves: if the text
 is no longer there, exactly once in its function, the test says so. Each runs through the cases of
-`minicnn.gradcheck_cli.SETTINGS`, which the unbroken source passes, in the version it belongs to: the loops,
+`minicnn.gradcheck.cases.SETTINGS`, which the unbroken source passes, in the version it belongs to: the loops,
 the vectorised code, or the Numba kernel with compilation turned off.
 
 To fail means that numbers disagree, or that a gradient is missing or has the wrong shape. A mutant that
@@ -24,7 +24,7 @@ import pytest
 import minicnn.kernels as kernels_package
 from minicnn import Network, backend, ops, use_backend
 from minicnn.gradcheck import GradientError, GradientReport, check_gradients, check_network
-from minicnn.gradcheck_cli import SETTINGS, SHAPES, cases
+from minicnn.gradcheck.cases import SETTINGS, SHAPES, cases
 from minicnn.layers import Conv2d, Flatten, Linear, Maxout, MaxPool2d, ReLU
 
 PAGES = {"conv2d": "conv", "max_pool2d": "pool", "relu": "relu", "maxout": "maxout", "dropout": "dropout",

@@ -8,7 +8,7 @@
     w: the analytic gradient is wrong in 48 of 48 slopes
     worst: w[1, 0, 0, 2]: analytic -5.31, numeric 5.31, difference 1.1e+01, allowed 8.8e-06
 
-The checker itself is `minicnn.gradcheck`.
+The checker itself is `minicnn.gradcheck.checker`.
 """
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Is a hand-written backward pass the derivative of its forward pass? Ask the forward pass itself.
-
-    python -m minicnn.gradcheck conv2d --stride 2 --pad 1       one operation, with these settings
-    python -m minicnn.gradcheck network cnn1                    a whole network, loss included
-    python -m minicnn.gradcheck all                             everything, in every version
+"""How gradients are checked: `check_gradients` for an operation, `check_network` for a whole network.
 
 The method, for an operation y = f(x) and any upstream gradient dy. Let L(x) = sum(dy * f(x)). Its slope along
 a direction u is measured with two forward passes, and must be what the backward pass says::
@@ -48,16 +44,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from minicnn.gradcheck_report import ArrayReport, Comparison, GradientError, GradientReport, compare
-
-__all__ = ["ArrayReport", "Comparison", "GradientError", "GradientReport", "check_gradients", "check_network"]
+from minicnn.gradcheck.report import ArrayReport, GradientError, GradientReport, compare
 
 EPS = float(np.finfo(np.float64).eps)
 STEP = 2.0**-17           # the power of two nearest to eps^(1/3) = 6.1e-6
@@ -116,11 +109,17 @@ def check_gradients(forward: Callable[..., tuple[Any, Any]], backward: Callable[
         Empty or non-finite inputs, non-finite outputs, or a number of gradients other than the number of
         inputs.
 
-    Examples -------- >>> x = np.array([-2.0, 0.5, 3.0]) >>> report = check_gradients(lambda x: (x**2, x),
-    lambda dy, x: 2 * x * dy, {"x": x}, title="square") >>> report.passed, report.checked, report.skipped
-    (True, 3, 0) >>> check_gradients(lambda x: (x**2, x), lambda dy, x: x * dy, {"x": x})    # the factor 2 is
-    forgotten Traceback (most recent call last): ... minicnn.gradcheck_report.GradientError: gradient check of
-    ...: FAILED (3 slopes compared, 0 skipped at kinks)...
+    Examples
+    --------
+    >>> x = np.array([-2.0, 0.5, 3.0])
+    >>> report = check_gradients(lambda x: (x**2, x), lambda dy, x: 2 * x * dy, {"x": x}, title="square")
+    >>> report.passed, report.checked, report.skipped
+    (True, 3, 0)
+    >>> check_gradients(lambda x: (x**2, x), lambda dy, x: x * dy, {"x": x})    # the factor 2 is forgotten
+    Traceback (most recent call last):
+    ...
+    minicnn.gradcheck.report.GradientError: gradient check of <lambda>: FAILED (3 slopes compared, 0 skipped at kinks)
+    ...
     """
     arrays = {name: _float64(value, name).copy() for name, value in inputs.items()}
     if not arrays:
@@ -329,8 +328,3 @@ def _probes(array: np.ndarray, rng: np.random.Generator, exhaustive: int, direct
 
 def _power_of_two(value: float) -> float:
     return float(2.0 ** np.round(np.log2(value)))
-
-
-if __name__ == "__main__":
-    from minicnn.gradcheck_cli import main
-    sys.exit(main())

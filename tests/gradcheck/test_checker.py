@@ -1,18 +1,17 @@
 """The gradient checker finds what it should, names it, and fails where it could not have found anything."""
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
-from minicnn import Network, gradcheck_cli, models, ops, use_backend
-from minicnn.gradcheck import STEP, GradientError, check_gradients, check_network
-from minicnn.gradcheck_cli import main
-from minicnn.layers import Conv2d, Dropout, Flatten, Linear, Maxout, MaxPool2d, ReLU
+from minicnn import Network, models, ops, use_backend
+from minicnn.gradcheck import GradientError, check_gradients, check_network
+from minicnn.gradcheck.checker import STEP
+from minicnn.layers import Conv2d, Flatten, Linear, ReLU
+from tests.gradcheck.small import network
 
 
 def square(x):
@@ -28,8 +27,7 @@ def x() -> np.ndarray:
     return np.random.default_rng(3).standard_normal((2, 3, 4))
 
 
-# ------------------------------------------------------------ what it
-# reports
+# ------------------------------------------------------------ what it reports
 
 def test_right_gradient_passes_and_every_entry_is_compared(x):
     report = check_gradients(square, square_backward, {"x": x}, title="square")
@@ -90,8 +88,7 @@ def test_step_follows_the_size_of_the_input(scale, x):
                            {"x": scale * x}).passed
 
 
-# ------------------------------------------------------------ large
-# arrays
+# ------------------------------------------------------------ large arrays
 
 def test_one_wrong_entry_among_many_is_seen_by_the_directions():
     x = np.random.default_rng(0).standard_normal(100_000)
@@ -114,8 +111,7 @@ def test_seed_decides_upstream_gradient_and_directions():
     assert str(reports[0]) == str(reports[1]) != str(reports[2])
 
 
-# --------------------------------------------------------------------------------------------------------
-# kinks
+# ------------------------------------------------------------ kinks
 
 def test_relu_at_zero_is_skipped_and_counted():
     x = np.array([-1.0, 0.0, 2.0, -0.0, 3.0])
@@ -163,8 +159,7 @@ def test_winners_are_found_anywhere_in_the_cache():
     assert (report.checked, report.skipped) == (2, 1)
 
 
-# ------------------------------------------------------------ checks that could not have
-# failed
+# ------------------------------------------------------------ checks that could not have failed
 
 def test_gradient_that_is_zero_everywhere_fails():
     with use_backend("numpy"), pytest.raises(GradientError, match="are zero or drown in the rounding error"):
@@ -177,8 +172,7 @@ def test_gradient_drowned_by_rounding_fails():
         check_gradients(lambda x: (1e9 + x, None), lambda dy, _: dy, {"x": np.ones(3)})
 
 
-# ------------------------------------------------------------ malformed
-# gradients
+# ------------------------------------------------------------ malformed gradients
 
 @pytest.mark.parametrize(("gradient", "message"), [
     (lambda dy: dy.swapaxes(1, 2), r"has shape \(2, 4, 3\), expected that of the array, \(2, 3, 4\)"),
@@ -200,8 +194,7 @@ def test_number_of_gradients_must_fit(x):
     check_gradients(lambda x: (x.copy(), None), lambda dy, _: (dy, None), {"x": x})  # db of a layer without b
 
 
-# ------------------------------------------------------------ bad
-# inputs
+# ------------------------------------------------------------ bad inputs
 
 def test_only_float64(x):
     with pytest.raises(TypeError, match=r"x has dtype float32.*x\.astype\(numpy\.float64\)"):
@@ -260,15 +253,7 @@ def test_dropout_needs_its_generator_frozen(x):
         check_gradients(forward, ops.dropout_backward, {"x": x})
 
 
-# ------------------------------------------------------------------------------------------------------
-# networks
-
-def network(**options: Any) -> Network:
-    stages = [[Dropout(0.2, scale=1.0), Conv2d(4, 3, pad=1), Maxout(2), MaxPool2d(3, 2, ceil_mode=True)],
-              [Conv2d(3, 2), ReLU()],
-              [Flatten(), Dropout(0.5), Linear(5)]]
-    return Network(stages, (2, 6, 7), dtype=np.float64, name="small", **options)
-
+# ------------------------------------------------------------ networks
 
 IMAGES, LABELS = np.random.default_rng(6).random((3, 2, 6, 7)), np.array([0, 4, 4])
 
@@ -326,84 +311,3 @@ def test_initial_weights_too_small_to_check_are_no_obstacle():
 def test_float32_network_is_refused():
     with pytest.raises(TypeError, match=r"dtype=numpy\.float64"):
         check_network(models.cnn1(), np.zeros((1, 1, 28, 28)), np.array([0]))
-
-
-# ------------------------------------------------------------ command
-# line
-
-@pytest.mark.parametrize("line", [
-    "conv2d --stride 2 --pad 1 --size 3 --shape 2,3,7,8 --seed 3 --backend numpy",
-    "conv2d --stride 2,1 --size 2,3 --filters 2 --shape 1,2,4,4 --version loops",
-    "conv2d --version vectorised --backend numpy",
-    "max_pool2d --size 3 --stride 2 --pad 1 --ceil-mode --backend numpy",
-    "relu --version loops", "maxout --pieces 3 --version vectorised", "dropout --drop-prob 0.3 --scale 1",
-    "linear --units 4 --shape 3,2", "softmax_cross_entropy --version loops",
-])
-def test_command_line_passes(line, capsys):
-    assert main(line.split()) == 0
-    output = capsys.readouterr().out
-    assert "passed" in output and "all gradients are right" in output
-
-
-def test_seed_changes_the_inputs(capsys):
-    outputs = []
-    for seed in "112":
-        main(["relu", "--seed", seed, "--version", "loops"])
-        outputs.append(capsys.readouterr().out)
-    assert outputs[0] == outputs[1] != outputs[2]
-
-
-def test_wrong_gradient_gives_status_1(monkeypatch, capsys):
-    monkeypatch.setattr(ops, "relu_loops_backward", lambda dy, cache: 2 * dy)
-    assert main(["relu", "--version", "loops"]) == 1
-    output = capsys.readouterr().out
-    assert "FAILED" in output and "worst: x[" in output and "is WRONG" in output
-
-
-def test_network_and_all(monkeypatch, capsys):
-    def tiny(**options):
-        return network(seed=options["seed"])
-
-    monkeypatch.setattr(models, "MODELS", {"tiny": tiny})
-    assert main(["network", "tiny", "--batch", "3", "--backend", "numpy"]) == 0
-    assert "network small: passed" in capsys.readouterr().out
-    monkeypatch.setattr(gradcheck_cli, "SETTINGS", {"relu": [{}], "maxout": [{"pieces": 2}]})
-    assert main(["all", "--backend", "numpy"]) == 0
-    output = capsys.readouterr().out
-    for title in ("relu [loops]", "relu [vectorised]", "relu [numpy]", "maxout, 2 pieces, tied [loops]",
-                  "network small"):
-        assert f"gradient check of {title}: passed" in output
-
-
-@pytest.mark.parametrize(("line", "message"), [
-    ("", "OP"),
-    ("conv3d", "invalid choice: 'conv3d'"),
-    ("conv2d --stride two", "'two': expected integers, not less than 0"),
-    ("relu --seed -1", "'-1': expected integers, not less than 0"),
-    ("conv2d --stride 1,2,3", "expected an integer or a pair"),
-    ("conv2d --shape 2,0,5,5", "'2,0,5,5': expected integers, not less than 1"),
-    ("conv2d --shape 2,5,5", "conv2d takes 4 numbers"),
-    ("conv2d --filters 1,2", "expected one integer"),
-    ("conv2d --size 9", "9"),
-    ("conv2d --pieces 2", "unrecognized arguments: --pieces 2"),
-    ("relu --version loops --backend numba", "give one of the two"),
-    ("dropout --drop-prob 1.5", "drop_prob=1.5"),
-    ("network cnn9", "invalid choice: 'cnn9'"),
-])
-def test_bad_options_are_usage_errors(line, message, capsys):
-    with pytest.raises(SystemExit) as exit_:
-        main(line.split())
-    assert exit_.value.code == 2 and message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("line", ["--help", "conv2d --help", "network --help"])
-def test_help(line, capsys):
-    with pytest.raises(SystemExit) as exit_:
-        main(line.split())
-    assert exit_.value.code == 0 and "python -m minicnn.gradcheck" in capsys.readouterr().out
-
-
-def test_module_runs_as_a_program():
-    command = [sys.executable, "-W", "error", "-m", "minicnn.gradcheck", "relu", "--version", "loops"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0 and "gradient check of relu [loops]: passed" in done.stdout, done.stderr
