@@ -28,8 +28,6 @@ a node; scikit-learn 1.9 takes 514)::
     stop at two pure children                                              64
     eight features looked up together                                      57
     samples sorted by class                                                53
-
-Numba does not see that this kernel depends on `generator` and `numba_split`: delete ``__pycache__`` after editing them.
 """
 from __future__ import annotations
 

@@ -25,8 +25,7 @@ The same tile gives the gradients. dx is the convolution of dy, bordered by zero
 the roles change: the *taps* (ky, kx, c) take the place of the pixels, and the sum runs over the image.
 
 Results do not depend on the number of threads: an image is computed by one thread, and the sum over images in dw has
-a fixed partition (`PARTS`). Numba's cache does not see that `numba_fused` uses `convolve` and `correlate`: delete
-``__pycache__`` after an edit.
+a fixed partition (`PARTS`).
 """
 from __future__ import annotations
 

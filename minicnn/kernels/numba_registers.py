@@ -12,8 +12,7 @@ accumulator around every multiply-add. These do not::
 Each comes as a Python function that is its meaning, which also runs when NUMBA_DISABLE_JIT is set, and as the LLVM
 instructions for the same. All take flat arrays and positions counted in elements; none checks bounds.
 
-A vector holds 64 bytes where Numba compiles for AVX-512, else 32. Numba does not see that compiled kernels which use
-this file depend on it: delete ``__pycache__`` after an edit.
+A vector holds 64 bytes where Numba compiles for AVX-512, else 32.
 """
 from __future__ import annotations
 

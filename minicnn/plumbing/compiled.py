@@ -4,6 +4,10 @@
   installation that is read-only, a container without a home) it refuses to even define a function. Here a warning,
   once, takes the place of that error, and each process compiles for itself; so it does if the disk is full, or what was
   kept is damaged.
+* Numba compiles a function again when the file that defines it has changed. A function, a constant or a type that it
+  imports from another file is compiled into it too, but Numba does not look at that file: after an edit or a pull, the
+  kept code would go on computing what the old source said. Here kept code carries the digest of the source of every
+  module that can be part of it (`source_digest`), and is used only if the digest is that of the source as it is now.
 * Parallel loops cannot run in a process that was forked after they had been used (`minicnn.plumbing.forks` says why). A
   function with ``parallel=True`` therefore has a sequential version, compiled when such a process first calls it. No
   loop here gives other bits with another number of threads, so its results are the same.
@@ -11,17 +15,33 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import re
+import sys
 import types
 import warnings
 from collections.abc import Callable
-from typing import Any
+from importlib.machinery import ModuleSpec
+from typing import Any, NamedTuple
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from minicnn.plumbing.forks import parallel_loops_are_lost
 
+PACKAGES = ("minicnn", "classifiers", "experiments")     # a change of any other package is a change of its version
+_FROM = re.compile(r"^from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|.*)", re.MULTILINE)
 _warned = False
+
+
+class _Source(NamedTuple):
+    """The source of a module as it was when it was imported."""
+    spec: ModuleSpec                # a new one after `importlib.reload`
+    digest: bytes
+    imports: tuple[str, ...]        # each "module.name", where the name may be a module, a function or a constant
+
+
+_sources: dict[str, _Source] = {}
 
 
 def njit(cache: bool = True, parallel: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -85,8 +105,58 @@ def _renamed(function: Callable[..., Any], ending: str) -> Callable[..., Any]:
     return copy
 
 
+def source_digest(name: str) -> bytes:
+    """Return a digest of the source of a module and of all modules of `PACKAGES` that it imports, directly or not.
+
+    Parameters
+    ----------
+    name : str
+        Name of a module that is past its own import statements. Those that count are ``from module import name`` at
+        the start of a line: what compiled code can see.
+
+    Returns
+    -------
+    bytes
+        It differs when the source of one of these modules differs, wherever the packages are installed. The source is
+        read once in a process, because an edit of a file does not change a module that is imported already.
+
+    Raises
+    ------
+    OSError
+        The source of one of these modules cannot be read.
+    """
+    found: dict[str, bytes] = {}
+    todo = [name]
+    while todo:
+        name = todo.pop()
+        module = sys.modules.get(name) or sys.modules.get(name.rpartition(".")[0])
+        spec = getattr(module, "__spec__", None)
+        if spec is not None and spec.name not in found and spec.name.partition(".")[0] in PACKAGES:
+            source = _source(spec)
+            found[spec.name] = source.digest
+            todo += source.imports
+    return hashlib.sha256(repr(sorted(found.items())).encode()).digest()
+
+
+def _source(spec: ModuleSpec) -> _Source:
+    known = _sources.get(spec.name)
+    if known is None or known.spec is not spec:
+        # The loader reads archives of modules too.
+        data = spec.loader.get_data(spec.origin)    # type: ignore[union-attr]
+        code = re.sub("#.*", "", data.decode(errors="replace"))
+        imports = tuple(f"{module}.{name}"
+                        for module, names in _FROM.findall(code) for name in re.findall(r"\w+", names))
+        known = _sources[spec.name] = _Source(spec, hashlib.sha256(data).digest(), imports)
+    return known
+
+
 class _Cache(FunctionCache):
-    """Numba's folder of compiled code, whose failures cost time and nothing else."""
+    """Numba's folder of compiled code, for the source as it is now, whose failures cost time and nothing else."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        stamp = self._impl.locator.get_source_stamp(), source_digest(function.__module__)
+        self._cache_file = _CacheFile(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -108,6 +178,21 @@ class _Cache(FunctionCache):
             self.flush()
         except OSError:                 # a folder that cannot be written either: told already
             pass
+
+
+class _CacheFile(IndexDataCacheFile):
+    """An index and the files of compiled code that it names, each with the stamp of its source.
+
+    The stamp of the index is not enough. Two processes that imported the source before and after an edit may write at
+    the same time, and leave the index of one with the code of the other.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        super().save(key, (self._source_stamp, data))
+
+    def load(self, key: Any) -> Any:
+        kept = super().load(key)
+        return kept[1] if kept is not None and kept[0] == self._source_stamp else None
 
 
 def _warn_once(error: Exception) -> None:

@@ -1,8 +1,11 @@
 """Compiled code that cannot be kept, or was damaged, costs time: one line on stderr, and the same results."""
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import numba
@@ -86,6 +89,92 @@ def test_a_disk_that_is_full_is_told_once_and_the_results_are_there(monkeypatch,
     with pytest.warns(UserWarning, match=r"cannot be kept .*No space left on device\. Set NUMBA_CACHE_DIR"):
         assert call(tmp_path) == (42, 0)
     assert call(tmp_path) == (42, 0)        # a second warning would be an error here
+
+
+def calls(folder: Path, keep: Path) -> str:
+    """Call a function that is compiled from three files as a new process would; return result and cache hits."""
+    status, out, err = python("from minicnn.kernel import f; print(f(1), len(f.stats.cache_hits))",
+                              cwd=folder, PYTHONPATH=str(folder), NUMBA_CACHE_DIR=str(keep))
+    assert (status, err) == (0, "")
+    return out.strip()
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A package that holds our plumbing, a kernel, and what the kernel imports from two other files."""
+    folder = tmp_path / "minicnn"
+    shutil.copytree(ROOT / "minicnn/plumbing", folder / "plumbing", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "__init__.py").write_text("")
+    (folder / "kernel.py").write_text("""
+from minicnn import helper
+from minicnn.plumbing.compiled import njit
+
+step = helper.step
+
+@njit()
+def f(x):
+    return 10 * step(x)
+""")
+    (folder / "helper.py").write_text("""
+from minicnn.plumbing.compiled import njit
+from minicnn.constants import (OTHER,     # one of several lines (two)
+                               STEP)
+
+@njit()
+def step(x):
+    return x + STEP
+""")
+    (folder / "constants.py").write_text("STEP, OTHER = 1, 0\n")
+    return tmp_path
+
+
+@needs_compiler
+def test_an_edit_of_a_helper_or_a_constant_counts_in_the_next_process(package, tmp_path):
+    """Numba alone goes on with the old code: the file that defines `f` has not changed."""
+    keep = tmp_path / "keep"
+    assert (calls(package, keep), calls(package, keep)) == ("20 0", "20 1")
+    helper, constants = package / "minicnn/helper.py", package / "minicnn/constants.py"
+    helper.write_text(helper.read_text().replace("x + STEP", "x - STEP"))
+    assert (calls(package, keep), calls(package, keep)) == ("0 0", "0 1")
+    constants.write_text("STEP, OTHER = 5, 0\n")
+    assert (calls(package, keep), calls(package, keep)) == ("-40 0", "-40 1")
+
+
+@needs_compiler
+def test_code_of_a_process_that_imported_before_an_edit_is_not_used_after_it(package, tmp_path):
+    """Both write: the index is that of the new source, the code that it names was compiled from the old one."""
+    keep = tmp_path / "keep"
+    calls(package, keep)
+    (code,) = keep.rglob("kernel.f-*.nbc")
+    old = code.read_bytes()
+    helper = package / "minicnn/helper.py"
+    helper.write_text(helper.read_text().replace("x + STEP", "x - STEP"))
+    assert calls(package, keep) == "0 0"
+    code.write_bytes(old)
+    assert (calls(package, keep), calls(package, keep)) == ("0 0", "0 1")
+
+
+@needs_compiler
+def test_the_digest_of_a_kernel_does_not_depend_on_what_else_is_imported():
+    """It is taken while modules are imported: a circle of imports would give another one in another order, and the
+    kernels would be compiled again and again."""
+    for name in ("classifiers.svm", "experiments.cli", "minicnn.kernels.numba_fused"):
+        importlib.import_module(name)
+    stamps = {(value.py_func.__module__, value._cache._cache_file._source_stamp[1])
+              for name, module in list(sys.modules.items()) if name.partition(".")[0] in compiled.PACKAGES
+              for value in vars(module).values() if isinstance(getattr(value, "_cache", None), compiled._Cache)}
+    assert len(stamps) > 10
+    assert [module for module, digest in stamps if digest != compiled.source_digest(module)] == []
+    assert "minicnn.kernels.numba_registers" in compiled._sources
+
+
+def test_modules_of_kernels_import_where_the_digest_sees_it():
+    unseen = re.compile(r"^[ \t]+from[ \t]+(minicnn|classifiers|experiments)\b|^[ \t]*from[ \t]+\."
+                        r"|^[ \t]*import[ \t]+(minicnn|classifiers|experiments)\b", re.MULTILINE)
+    modules = [path for package in ("minicnn", "classifiers", "experiments") for path in (ROOT / package).rglob("*.py")
+               if re.search(r"^(from|import) numba\b|import njit$", path.read_text(), re.MULTILINE)]
+    assert len(modules) > 15
+    assert [path.name for path in modules if unseen.search(path.read_text())] == []
 
 
 def test_the_whole_library_compiles_in_this_one_way():
