@@ -64,7 +64,7 @@ def njit(cache: bool = True, parallel: bool = False, **options: Any) -> Callable
 
     Examples
     --------
-    >>> @njit(cache=True, nogil=True)
+    >>> @njit(cache=False, nogil=True)      # a function typed at the prompt has no file beside which to keep its code
     ... def twice(x):
     ...     return 2 * x
     >>> twice(21)
