@@ -20,8 +20,11 @@ from pathlib import Path
 
 import joblib
 
-from experiments import claims, report, runner, summary
-from experiments.lab import Lab
+from experiments.analysis import claims
+from experiments.pipeline import runner
+from experiments.pipeline.lab import Lab
+from experiments.report import contents as report
+from experiments.report import markdown
 from experiments.settings import PRESETS, Settings
 from minicnn.arguments import at_most, jobs
 from minicnn.backend import BACKENDS, set_backend
@@ -80,7 +83,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
         contents = report.contents(lab, found, verdicts, command, stages)
         runner.write_results(settings.out / "results.json", contents)
         page = report.write(settings.out / "report.html", contents, pictures)
-        summary.write(settings.out / "report.md", contents)
+        markdown.write(settings.out / "report.md", contents)
     for verdict in verdicts:
         print(f"claim {verdict.number}: {verdict.verdict}. {verdict.evidence}")
     print(f"{page} after {runner.duration(time.perf_counter() - begin)}")

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from experiments import runner
-from experiments.lab import Lab
+from experiments.pipeline import runner
+from experiments.pipeline.lab import Lab
 from experiments.settings import Settings
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.lab import Lab, Parts
+from experiments.pipeline.lab import Lab, Parts
 from experiments.settings import Settings
 from minicnn import models
 from minicnn.data import Dataset

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import runner
 from experiments.cli import main
-from experiments.lab import Lab
+from experiments.pipeline import runner
+from experiments.pipeline.lab import Lab
 
 
 def test_list_names_every_experiment(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.lab import Lab
+from experiments.pipeline.lab import Lab
+from experiments.pipeline.stages import Choose, Forest, Machines, Stage, Train
+from experiments.pipeline.store import Result
 from experiments.settings import SIZES, Settings
-from experiments.stages import Choose, Forest, Machines, Stage, Train
-from experiments.store import Result
 
 TEST = 20       # test images of 160
 
