@@ -6,37 +6,38 @@ and nothing has to be closed. Where colour says something, a symbol, a word or a
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-if TYPE_CHECKING:
-    from minicnn.history import History
-
-# Two of Okabe and Ito's colours, told apart with any kind of colour vision (Wong, Nature Methods 8:441,
-# 2011).
+# Two of Okabe and Ito's colours, told apart with any kind of colour vision (Wong, Nature Methods 8:441, 2011).
 BLUE, ORANGE = "#0072B2", "#D55E00"
 
 
-def history(run: History, path: str | os.PathLike[str]) -> None:
-    """Draw loss and accuracy of every epoch of `run` to `path`, and mark the epoch whose weights were kept.
+def history(columns: Mapping[str, Sequence[Any]], best: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Draw loss and accuracy of every epoch of a training run, and mark the epoch whose weights were kept.
 
-    Raises
-    ------
-    ValueError
-        No epoch is done yet.
+    Parameters
+    ----------
+    columns : mapping of str to sequence
+        The columns of a `minicnn.history.History` by name, each with one number for every epoch.
+    best : mapping of str to number
+        The record of the epoch whose weights were kept.
+    path : str or path
+        The picture file to write.
     """
-    best, epochs = run.best, run["epoch"]
+    epochs = columns["epoch"]
     figure = Figure(figsize=(10, 4), layout="constrained")
     titles = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
     for axes, (key, label) in zip(figure.subplots(1, 2), titles.items()):
         marker = "o" if len(epochs) < 30 else None
-        axes.plot(epochs, run[key], "--", color=ORANGE, marker=marker, markersize=4,
+        axes.plot(epochs, columns[key], "--", color=ORANGE, marker=marker, markersize=4,
                   label="training (running mean)")
-        axes.plot(epochs, run[f"valid_{key}"], "-", color=BLUE, marker=marker, markersize=4,
+        axes.plot(epochs, columns[f"valid_{key}"], "-", color=BLUE, marker=marker, markersize=4,
                   label="validation")
         value = best[f"valid_{key}"]
         axes.plot(best["epoch"], value, "*", color="black", markersize=13, zorder=3,

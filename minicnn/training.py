@@ -17,8 +17,9 @@ What a run leaves in its folder (`checkpoint_dir`):
 
 =====================  ======================================================================================
 ``epoch-000.npz`` ...  the network after each epoch, 000 with its random weights; read with `minicnn.load`
-``state.npz``          all that decides the next update, see `minicnn.checkpoint.TrainingState`; replaced each
-epoch ``history.jsonl``      one line for each epoch, see `minicnn.history`
+``state.npz``          all that decides the next update, see `minicnn.checkpoint.TrainingState`; each epoch
+                       replaces it
+``history.jsonl``      one line for each epoch, see `minicnn.history`
 =====================  ======================================================================================
 
 Call `fit` again with the same arguments, and it continues after the last complete epoch, as if it had never

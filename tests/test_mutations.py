@@ -336,8 +336,7 @@ def test_every_version_has_mutants():
     assert {(m.op, m.version) for m in MUTANTS} == set(VERSIONS)
 
 
-# ------------------------------------------------------------ the fused
-# kernels
+# ------------------------------------------------------------ the fused kernels
 
 FUSED = [
     *in_function(
@@ -413,8 +412,7 @@ def test_fused_mutant_fails(mutant, monkeypatch):
         check_fused(mutant, monkeypatch)
 
 
-# ------------------------------------------------------------ mistakes that need more than one
-# line
+# ------------------------------------------------------------ mistakes that need more than one line
 
 def max_pool2d_backward_to_all(dy, cache):
     """Pay every one of several equal maxima, as code does that compares the window with its maximum."""

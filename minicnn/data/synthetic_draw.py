@@ -34,8 +34,7 @@ from minicnn.plumbing.compiled import njit
 JOINTS = 10          # straight pieces of a limb
 MAX_LIMBS = 96       # of one specimen; jitter is drawn for all of them, grown or not
 TILE = 128           # side of the periodic noise tile
-# Rows of `profiles`: half-widths on both sides of the axis, relative absorbance along it, half-width of the
-# gut.
+# Rows of `profiles`: half-widths on both sides of the axis, relative absorbance along it, half-width of the gut.
 LEFT, RIGHT, BANDS, GUT = range(4)
 # Columns of `groups` (one row per kind of limb) and of the limbs that `sprout` makes of them.
 COUNT, LENGTH, ANGLE, TURN, WAVE, THICKNESS, INK = range(7)

@@ -8,10 +8,13 @@ pooling. A dense library multiplies all those zeros. Here both gradients run ove
     dw: winners listed by filter;                  windows of x, scaled by the gradient, are added to a row of w
 
 Both are one loop, `add_rows`, whose sums stay in registers while it walks a list. Only the part of a window that lies
-in the image gets a gradient: the border costs nothing. Who writes what: an image's dx belongs to one thread; a filter's
-dw to one thread, which goes through the images in order. So the result does not depend on the number of threads, and
-there are no partial sums to add up. Where the winner of a code is, seen from its
-window, is looked up in small tables (`_tap_tables`): a division for each of them would cost more than the arithmetic.
+in the image gets a gradient: the border costs nothing.
+
+* Who writes what: one thread writes the whole dx of an image; one thread writes the whole dw of a filter, and goes
+  through the images in order. So the result does not depend on the number of threads, and there are no partial sums to
+  add up.
+* A winner is stored as one number, its code. Small tables (`_tap_tables`) give the row and the column in the window
+  that belong to a code: computing them takes a division, which would cost more than the arithmetic on the gradient.
 
 A layer without pooling has a winner everywhere and takes another way, that of `numba_dense`. Images are channels last,
 (N, H, W, C).
