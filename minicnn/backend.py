@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.kernels.threads import one_blas_thread
+from minicnn.plumbing.threads import one_blas_thread
 
 BACKENDS = ("numpy", "numba", "cupy")
 _INSTALL = {"numba": 'pip install "numba>=0.61"', "cupy": "pip install cupy-cuda12x  (needs an NVIDIA GPU)"}

@@ -127,4 +127,4 @@ class History:
         # Imported only here: matplotlib takes a while, and training does not need it.
         from minicnn import figures
 
-        figures.history(self, path)
+        figures.history({key: self[key] for key in KEYS}, self.best, path)

@@ -1,12 +1,12 @@
-"""The one door to Numba's parallel loops, and who else may use the cores meanwhile: nobody.
+"""The one door to Numba's parallel loops.
 
 Numba's fallback threading layer, *workqueue*, aborts the whole process when two threads enter parallel regions at
 the same time, or when one region is entered from inside another. Every kernel compiled with ``parallel=True`` is
 therefore called inside `parallel_region`, so that minicnn may be used from several Python threads at once. A process
 that is forked waits until the region is left; what it finds then is told in `minicnn.plumbing.forks`.
 
-The threads of a BLAS library wait for their next matrix product by spinning. Beside Numba's, on the same cores, they
-make a training step up to twice as long, so networks on the Numba backend run inside `one_blas_thread`.
+Networks on the Numba backend run inside `minicnn.plumbing.threads.one_blas_thread` as well, so that BLAS leaves the
+cores to Numba.
 """
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from minicnn.plumbing.forks import kept_over_fork
 
 _lock = kept_over_fork(threading.RLock())
-_limiting = kept_over_fork(threading.RLock())       # around threadpoolctl's own locks, which a fork would leave held
 
 
 @contextmanager
@@ -31,27 +30,3 @@ def parallel_region() -> Iterator[None]:
     """
     with _lock:
         yield
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Give BLAS one thread while the block runs.
-
-    The number belongs to the process. Where the blocks of several Python threads overlap, the first thread decides, so
-    that it always comes back (threadpoolctl 3.8).
-
-    Examples
-    --------
-    >>> with one_blas_thread():
-    ...     pass  # kernels with prange, and matrix products between them
-    """
-    from threadpoolctl import get_cached_controller  # here: the other backends do without
-
-    with _limiting:
-        limit = get_cached_controller().limit(limits=1, user_api="blas")
-        limit.__enter__()
-    try:
-        yield
-    finally:
-        with _limiting:
-            limit.__exit__(None, None, None)
