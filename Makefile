@@ -3,14 +3,13 @@ PYTHON ?= python3
 BIN = .venv/bin
 OUT ?= runs/reproduce
 GPU_PYTHON ?= $(PYTHON)
-ON_DEVICE = tests/kernels tests/test_device.py tests/ops/test_golden.py tests/classifiers/svm/test_cupy.py \
-	tests/classifiers/svm/test_cupy_kernels.py
+ON_DEVICE = tests/kernels tests/test_device.py tests/ops/test_golden.py tests/classifiers/svm/gpu
 # Kernels also run as plain Python: it is where a debugger can follow them, and where their lines are counted.
 INTERPRETED = tests/kernels/test_fused.py tests/ops/test_golden.py tests/test_optim.py tests/data/test_synthetic_draw.py \
 	tests/classifiers/forest/test_numba_grow.py tests/classifiers/forest/test_numba_predict.py \
 	tests/classifiers/forest/test_binning.py tests/classifiers/forest/test_growing.py \
-	tests/classifiers/svm/test_smo.py tests/classifiers/svm/test_kernels.py tests/classifiers/svm/test_gram.py \
-	tests/classifiers/svm/test_decision.py
+	tests/classifiers/svm/theory/test_smo.py tests/classifiers/svm/cpu/test_kernel_functions.py \
+	tests/classifiers/svm/cpu/test_gram.py tests/classifiers/svm/cpu/test_decision.py
 
 .PHONY: reproduce test test-gpu lint coverage clean
 

@@ -1,10 +1,10 @@
 """Two solutions of the same SVM problems, judged by arithmetic that neither library shares.
 
-An SVM's training is the maximisation of the dual objective of each binary problem (`classifiers.svm.certificates` has
-the formulas). Two libraries agree when both reach the same objective, whatever their coefficients are. So the objective
-is computed here from labels, coefficients and samples alone, with numbers of 80 bits where the processor has them:
-kernel values anew, of samples whose mean has been subtracted where the kernel function allows it, and from these the
-objective and the largest violation of a KKT condition.
+An SVM's training is the maximisation of the dual objective of each binary problem
+(`classifiers.svm.theory.certificates` has the formulas). Two libraries agree when both reach the same objective,
+whatever their coefficients are. So the objective is computed here from labels, coefficients and samples alone, with
+numbers of 80 bits where the processor has them: kernel values anew, of samples whose mean has been subtracted where the
+kernel function allows it, and from these the objective and the largest violation of a KKT condition.
 
 The coefficients count only if they are feasible: 0 <= alpha <= C and sum y alpha = 0, because objectives above the
 optimum are easy to reach outside.

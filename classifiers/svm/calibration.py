@@ -26,10 +26,10 @@ from classifiers.archive import load_archive, save_archive
 from classifiers.base import Classifier, check_interval, seed_sequence
 from classifiers.header import require
 from classifiers.svm import storage
-from classifiers.svm.certificates import outputs_in_pairs
-from classifiers.svm.gram import Gram
-from classifiers.svm.probability import couple, platt
+from classifiers.svm.cpu.gram import Gram
 from classifiers.svm.svc import SVC
+from classifiers.svm.theory.certificates import outputs_in_pairs
+from classifiers.svm.theory.probability import couple, platt
 from classifiers.svm.training import TrainingSet, attempt, prepare, solve, warn
 
 __all__ = ["CalibratedSVC"]

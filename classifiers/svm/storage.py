@@ -14,8 +14,8 @@ import numpy as np
 
 from classifiers.archive import load_archive, save_archive
 from classifiers.header import describe, require, restore
-from classifiers.svm.certificates import FIELDS, Certificates, problem_names
-from classifiers.svm.kernels import Kernel
+from classifiers.svm.cpu.kernel_functions import Kernel
+from classifiers.svm.theory.certificates import FIELDS, Certificates, problem_names
 from classifiers.svm.training import check_parameters
 
 __all__ = ["load_into", "pack", "save", "unpack"]

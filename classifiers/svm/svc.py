@@ -24,8 +24,8 @@ a frame of their own (`frame`), in float32, and each problem for which that is n
 (`precision`).
 
 This module holds the interface. `training` turns samples into problems, `smo` solves one (on one page), `multiclass`
-all of them, `decision` evaluates, `certificates` proves the answer, `storage` saves it. `cupy_solver` and
-`cupy_decision` take the places of `multiclass` and `decision` on a GPU.
+all of them, `decision` evaluates, `certificates` proves the answer, `storage` saves it. `gpu.solver` and
+`gpu.decision` take the places of `multiclass` and `decision` on a GPU.
 
 Source: Boser, Guyon and Vapnik 1992; Cortes and Vapnik 1995; Chang and Lin 2011, "LIBSVM", for conventions.
 """
@@ -38,10 +38,12 @@ from typing import Any
 import numpy as np
 
 from classifiers.base import Classifier, check_choice
-from classifiers.svm import cupy_decision, decision, storage
-from classifiers.svm.certificates import Certificates, certify, problem_names
-from classifiers.svm.frame import shifts
-from classifiers.svm.multiclass import MulticlassSolution
+from classifiers.svm import storage
+from classifiers.svm.cpu import decision
+from classifiers.svm.cpu.frame import shifts
+from classifiers.svm.cpu.multiclass import MulticlassSolution
+from classifiers.svm.gpu import decision as cupy_decision
+from classifiers.svm.theory.certificates import Certificates, certify, problem_names
 from classifiers.svm.training import BACKENDS, TrainingSet, prepare, solve
 
 __all__ = ["SVC"]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from classifiers.svm.certificates import kernel_values
-from classifiers.svm.smo import solve_loops
+from classifiers.svm.theory.certificates import kernel_values
+from classifiers.svm.theory.smo import solve_loops
 from classifiers.svm.training import TrainingSet, prepare
 
 __all__ = ["TRACE", "plot_boundary", "trace"]

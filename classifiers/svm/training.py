@@ -24,14 +24,15 @@ from classifiers.base import (
     effective_jobs,
     sklearn_twin,
 )
-from classifiers.svm import cupy_solver, multiclass
-from classifiers.svm.certificates import problem_names
-from classifiers.svm.frame import Frame, frame_of
-from classifiers.svm.gram import Gram
-from classifiers.svm.kernels import Kernel, resolve_gamma
-from classifiers.svm.multiclass import MulticlassSolution
-from classifiers.svm.optima import better_of, in_order, is_convex, reversed_classes
-from classifiers.svm.precision import SLACK, refined
+from classifiers.svm.cpu import multiclass
+from classifiers.svm.cpu.frame import Frame, frame_of
+from classifiers.svm.cpu.gram import Gram
+from classifiers.svm.cpu.kernel_functions import Kernel, resolve_gamma
+from classifiers.svm.cpu.multiclass import MulticlassSolution
+from classifiers.svm.cpu.optima import better_of, in_order, is_convex, reversed_classes
+from classifiers.svm.cpu.precision import SLACK, refined
+from classifiers.svm.gpu import solver as cupy_solver
+from classifiers.svm.theory.certificates import problem_names
 
 __all__ = ["BACKENDS", "KERNELS", "TrainingSet", "attempt", "check_parameters", "prepare", "solve", "warn"]
 
@@ -59,7 +60,7 @@ class TrainingSet(NamedTuple):
     kernel : Kernel
         Kernel function of X, with the value of gamma.
     frame : Frame
-        Where kernel values are computed; what is solved is beta' and b' there, see `classifiers.svm.frame`.
+        Where kernel values are computed; what is solved is beta' and b' there, see `classifiers.svm.cpu.frame`.
     gram : Gram
         The Gram matrix of X in the frame, made when it is first needed.
     strategy : {"ovo", "ovr"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted([*ROOT.glob("minicnn/kernels/cuda/*.cu"), *ROOT.glob("classifiers/svm/cuda/*.cu")])
+SOURCES = sorted([*ROOT.glob("minicnn/kernels/cuda/*.cu"), *ROOT.glob("classifiers/svm/gpu/*.cu")])
 ARCHITECTURES = (80, 90)    # A100, H100
 
 

@@ -137,7 +137,7 @@ def test_classifiers_and_drawing_in_a_pool_of_forked_processes():
     status, out, err = python("""
     import multiprocessing, threading, numpy as np
     from classifiers import SVC, RandomForestClassifier
-    from classifiers.svm.gram import OneBlasThread
+    from classifiers.svm.cpu.gram import OneBlasThread
     from minicnn import data
 
     X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)

@@ -8,9 +8,9 @@ from scipy.special import expit
 
 from classifiers.svm import calibration
 from classifiers.svm.calibration import CalibratedSVC, _deal
-from classifiers.svm.gram import Gram
-from classifiers.svm.probability import couple, platt
+from classifiers.svm.cpu.gram import Gram
 from classifiers.svm.svc import SVC
+from classifiers.svm.theory.probability import couple, platt
 
 
 def blobs(K, n=240, d=3, seed=0, spread=1.0):

@@ -19,7 +19,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC as Peer
 
 from classifiers.base import ConvergenceWarning, NotFittedError
-from classifiers.svm.path import svm_path
+from classifiers.svm.c_path import svm_path
 from classifiers.svm.svc import SVC
 
 TOL = 1e-6      # both solvers this near to the optimum, differences are rounding

@@ -6,9 +6,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from classifiers.svm import teaching
-from classifiers.svm.smo import solve_loops
 from classifiers.svm.svc import SVC
 from classifiers.svm.teaching import plot_boundary, trace
+from classifiers.svm.theory.smo import solve_loops
 
 
 def blobs(K, n=60, d=2):

@@ -1,0 +1,1 @@
+"""The fast solvers and decisions on the processor, compiled by Numba."""
