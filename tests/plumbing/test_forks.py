@@ -84,11 +84,12 @@ def test_training_in_a_child_gives_the_same_bits():
     assert status == 0, err
 
 
-@pytest.mark.parametrize("lock", ["threads._lock", "threads._limiting", "compiler_lock.global_compiler_lock"])
+@pytest.mark.parametrize("lock", ["threads._lock", "blas._limiting", "compiler_lock.global_compiler_lock"])
 def test_a_fork_waits_for_the_locks_of_other_threads(lock):
     """Forked while another thread holds it, a child would wait for it for ever."""
     status, _, err = python(FORK + f"""
     from numba.core import compiler_lock
+    from minicnn.plumbing import threads as blas
     answer()
     taken, forking = threading.Event(), threading.Event()
 
@@ -100,7 +101,7 @@ def test_a_fork_waits_for_the_locks_of_other_threads(lock):
     os.register_at_fork(before=forking.set)     # called first: the last one registered
     thread = threading.Thread(target=other)
     thread.start()
-    taken.wait()
+    assert taken.wait(60)
     assert in_child(lambda: models.cnn1(n_classes=3).predict_proba(X.astype(np.float64)[:2]).tobytes())
     thread.join()
     """)
