@@ -21,10 +21,10 @@ from pathlib import Path
 import joblib
 
 from experiments.analysis import claims
+from experiments.figures import experiment
 from experiments.pipeline import runner
 from experiments.pipeline.lab import Lab
-from experiments.report import contents as report
-from experiments.report import markdown
+from experiments.report import contents, html, markdown
 from experiments.settings import PRESETS, Settings
 from minicnn.arguments import at_most, jobs
 from minicnn.backend import BACKENDS, set_backend
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(words)
     try:
         if options.command == "list":
-            for name in runner.EXPERIMENTS:
-                print(f"{name:<11} {runner.module(name).TITLE}")
+            for name in experiment.EXPERIMENTS:
+                print(f"{name:<11} {experiment.module(name).TITLE}")
         elif options.command == "run":
             _run(options, f"python -m experiments {shlex.join(words)}")
         else:
@@ -64,11 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, command: str) -> None:
-    names = [name for name in runner.EXPERIMENTS if name in options.names or "all" in options.names]
+    names = [name for name in experiment.EXPERIMENTS if name in options.names or "all" in options.names]
     set_backend(options.backend)
     settings = Settings(options.preset, options.data or "", options.seeds, options.backend, options.jobs, options.out)
     lab = Lab(settings)
-    stages = runner.plan(names, lab)
+    stages = runner.plan(experiment.needs(names, lab.sizes), lab)
     if options.dry_run:
         for line in runner.dry_run(lab, stages):
             print(line)
@@ -76,14 +76,14 @@ def _run(options: argparse.Namespace, command: str) -> None:
     begin = time.perf_counter()
     with _cluster(options.cluster):
         runner.run_stages(lab, stages, say=lambda line: print(line, flush=True))
-    found = runner.compute(lab, names)
+    found = experiment.compute(lab, names)
     verdicts = claims.judge(found)
     with owned(settings.out, wait=lambda who: print(f"waiting for {who}, which writes its report there", flush=True)):
-        pictures = runner.draw(settings.out, found)
-        contents = report.contents(lab, found, verdicts, command, stages)
-        runner.write_results(settings.out / "results.json", contents)
-        page = report.write(settings.out / "report.html", contents, pictures)
-        markdown.write(settings.out / "report.md", contents)
+        pictures = experiment.draw(settings.out, found)
+        gathered = contents.gather(lab, found, verdicts, command, stages)
+        contents.write(settings.out / "results.json", gathered)
+        page = html.write(settings.out / "report.html", gathered, pictures)
+        markdown.write(settings.out / "report.md", gathered)
     for verdict in verdicts:
         print(f"claim {verdict.number}: {verdict.verdict}. {verdict.evidence}")
     print(f"{page} after {runner.duration(time.perf_counter() - begin)}")
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("list", help="name the experiments")
     run = commands.add_parser("run", help="run experiments, or continue", description="Run experiments, or continue.")
-    run.add_argument("names", nargs="+", choices=[*runner.EXPERIMENTS, "all"], metavar="NAME",
+    run.add_argument("names", nargs="+", choices=[*experiment.EXPERIMENTS, "all"], metavar="NAME",
                      help="names that `list` prints, or all")
     run.add_argument("--data", metavar="SPEC", help=f"one of {', '.join(SPECS)} (default: the preset's)")
     run.add_argument("--preset", choices=PRESETS, default="quick", help="sizes of the run (default: quick)")

@@ -12,14 +12,13 @@ leaves are all equally far from the root, as those of the synthetic plankton are
 """
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.cluster.hierarchy import linkage
 
 from experiments.analysis import trees
-from experiments.pipeline.lab import Lab
-from experiments.settings import SIZES
 from minicnn.data.synthetic import phylogeny
 
 LAYER = 3                       # of CNN1: the features that the paper clusters
@@ -46,22 +45,33 @@ class Part(NamedTuple):
     names: tuple[str, ...]
 
 
-def of(lab: Lab, layer: int = LAYER, seed: int = 0) -> Centroids:
-    """Return the class centroids of training and validation images in a layer of CNN1; layer 0: in pixels.
+def of(X: np.ndarray, y: np.ndarray, class_names: Sequence[str]) -> Centroids:
+    """Return the centroids of the classes that have images.
+
+    Parameters
+    ----------
+    X : array (N, D)
+        The features of N images: one row for each.
+    y : int array (N,)
+        The label of each image, which is its class's place in `class_names`.
+    class_names : sequence of str
+        The names of all classes, those without images included.
 
     Raises
     ------
     ValueError
         Fewer than two classes have images.
+
+    Examples
+    --------
+    >>> of(np.array([[1.0], [3.0], [8.0]]), np.array([0, 0, 2]), ("copepod", "shrimp", "tunicate")).values.tolist()
+    [[2.0], [8.0]]
     """
-    size = SIZES["cnn1"]
-    known = lab.rows(size)[1]
-    X, y = lab.features("cnn1", seed, layer)[known], lab.labels(size)[known]
     labels = np.unique(y)
     if len(labels) < 2:
         raise ValueError(f"{len(labels)} class has training images: expected at least two to cluster")
     values = np.stack([X[y == label].mean(axis=0, dtype=np.float64) for label in labels])
-    return Centroids(labels, tuple(lab.class_names[label] for label in labels), values)
+    return Centroids(labels, tuple(class_names[label] for label in labels), values)
 
 
 def tree_of(values: np.ndarray, method: str = "average") -> np.ndarray:
@@ -69,9 +79,19 @@ def tree_of(values: np.ndarray, method: str = "average") -> np.ndarray:
     return linkage(values, method, metric="euclidean")
 
 
-def true_tree(lab: Lab) -> np.ndarray | None:
-    """Return the family tree of synthetic plankton as a linkage matrix, its leaves all classes; None of other data."""
-    source = lab.parts(SIZES["cnn1"])[0].source
+def true_tree(source: Mapping[str, Any]) -> np.ndarray | None:
+    """Return the family tree of synthetic plankton as a linkage matrix, or None if the images are others.
+
+    Parameters
+    ----------
+    source : dict
+        Where the images come from: the attribute `source` of their `minicnn.data.Dataset`.
+
+    Returns
+    -------
+    array (n_classes - 1, 4) or None
+        The leaves are all classes, those without images included.
+    """
     return phylogeny(source["n_classes"], source["seed"]).linkage() if source.get("spec") == "synthetic" else None
 
 

@@ -21,7 +21,8 @@ from matplotlib.ticker import MaxNLocator
 from experiments.analysis.comparison import mcnemar, spread
 from experiments.figures import fig2, layers
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Stage, Train
+from experiments.pipeline.stage import Stage
+from experiments.pipeline.stages import Train
 from experiments.settings import SIZES, Preset
 
 TITLE = "Bagging: several CNN1 averaged"

@@ -23,7 +23,8 @@ from experiments.analysis.centroids import LAYER, Part
 from experiments.analysis.comparison import spread
 from experiments.figures.scores import as_seen, describe
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Stage, Train
+from experiments.pipeline.stage import Stage
+from experiments.pipeline.stages import Train
 from experiments.settings import SIZES, Preset
 from minicnn import deconvnet
 from minicnn.network import Network
@@ -43,7 +44,7 @@ def needs(sizes: Preset) -> list[Stage]:
 def compute(lab: Lab) -> dict[str, Any]:
     """Return the chosen features and the images they are strongest in; as arrays, these images and projections."""
     net, test = lab.network("cnn1", 0), lab.parts(SIZES["cnn1"])[2]
-    classes = centroids.of(lab)
+    classes = centroids.of(*lab.known("cnn1", 0, LAYER), lab.class_names)
     parts = centroids.parts(classes.names, centroids.tree_of(classes.values))
     chosen = [(layer, strongest_channel(net, test.images, layer), None) for layer in range(1, LAYER)]
     features, arrays = [], {}

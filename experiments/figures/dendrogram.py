@@ -28,8 +28,9 @@ from experiments.analysis.centroids import Centroids, Part, tree_of
 from experiments.analysis.comparison import mcnemar, spread
 from experiments.figures.dendrogram_figure import draw
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Stage, Train
-from experiments.settings import Preset
+from experiments.pipeline.stage import Stage
+from experiments.pipeline.stages import Train
+from experiments.settings import SIZES, Preset
 
 __all__ = ["TITLE", "compute", "draw", "needs"]
 
@@ -46,10 +47,11 @@ def needs(sizes: Preset) -> list[Stage]:
 
 def compute(lab: Lab) -> dict[str, Any]:
     """Return how well the trees group look-alike classes; all but ``rows`` is of the first seed."""
-    pixels = centroids.of(lab, 0)
-    features = [centroids.of(lab, seed=seed) for seed in range(lab.sizes.seeds["cnn1"])]
+    pixels = centroids.of(*lab.known("cnn1", 0, 0), lab.class_names)
+    features = [centroids.of(*lab.known("cnn1", seed, centroids.LAYER), lab.class_names)
+                for seed in range(lab.sizes.seeds["cnn1"])]
     parts = centroids.parts(pixels.names, tree_of(features[0].values))
-    truth = centroids.true_tree(lab)
+    truth = centroids.true_tree(lab.parts(SIZES["cnn1"])[0].source)
     alike, meaning = centroids.look_alikes(pixels, truth)
     judged = [_judge(space, alike, parts) for space in (pixels, *features)]
     for space, agreement in zip(judged, _with_truth([pixels, *features], truth)):

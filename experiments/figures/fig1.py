@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from experiments.analysis.comparison import spread
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Stage
+from experiments.pipeline.stage import Stage
 from experiments.settings import SIZES, Preset
 
 TITLE = "Figure 1: samples of three classes"

@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments.figures import layers
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Stage
+from experiments.pipeline.stage import Stage
 from experiments.settings import Preset
 
 TITLE = "Figure 2: classifiers on the layers of CNN1"

@@ -24,7 +24,8 @@ from scipy.stats import fisher_exact
 
 from experiments.analysis.comparison import spread
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Forest, Stage, all_layers
+from experiments.pipeline.stage import Stage
+from experiments.pipeline.stages import Forest, all_layers
 from experiments.settings import Preset
 
 TITLE = "Figure 4: share of significant features"

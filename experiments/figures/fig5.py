@@ -24,7 +24,8 @@ from matplotlib.ticker import MaxNLocator
 from experiments.analysis.comparison import mcnemar, spread
 from experiments.figures.layers import CLASSIFIERS, STYLES, right
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Forest, Machines, Stage, Train
+from experiments.pipeline.stage import Stage, Workplace
+from experiments.pipeline.stages import Forest, Machines, Train
 from experiments.pipeline.store import Result
 from experiments.settings import SIZES, Preset
 
@@ -45,17 +46,17 @@ class EpochAccuracy(Stage):
     def needs(self) -> list[Stage]:
         return [Train(self.model, self.seed)]
 
-    def depends_on(self, lab: Lab) -> dict[str, Any]:
+    def depends_on(self, lab: Workplace) -> dict[str, Any]:
         return {}       # but the training before it
 
-    def run(self, lab: Lab) -> Result:
+    def run(self, lab: Workplace) -> Result:
         start = time.perf_counter()
         images = lab.parts(SIZES[self.model])[2].images
         predicted = np.stack([lab.network(self.model, self.seed, epoch).predict(images)
                               for epoch in range(lab.sizes.epochs[self.model] + 1)])
         return Result({"seconds": time.perf_counter() - start}, {"predicted": predicted})
 
-    def estimate(self, lab: Lab) -> tuple[float, float]:
+    def estimate(self, lab: Workplace) -> tuple[float, float]:
         train, _, test = lab.parts(SIZES[self.model])
         seconds, memory = Train(self.model, self.seed).estimate(lab)
         return seconds * len(test) / len(train) / 3, memory     # a training step is three passes, and this is one

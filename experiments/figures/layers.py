@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from experiments.analysis.comparison import mcnemar, spread
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import STRATEGIES, Choose, Forest, Machines, Stage, Train, all_layers
+from experiments.pipeline.stage import Stage
+from experiments.pipeline.stages import STRATEGIES, Choose, Forest, Machines, Train, all_layers
 from experiments.settings import SIZES, Preset
 
 CLASSIFIERS = {"forest": "random forest", "ovr": "SVM, one-vs-rest", "ovo": "SVM, one-vs-one"}

@@ -18,7 +18,8 @@ from experiments.analysis import centroids, trees
 from experiments.analysis.centroids import LAYER
 from experiments.analysis.comparison import spread
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Stage, Train
+from experiments.pipeline.stage import Stage
+from experiments.pipeline.stages import Train
 from experiments.settings import SIZES, Preset
 
 TITLE = "Figures 7 and 10: samples of classes and their feature scores"
@@ -36,8 +37,9 @@ def needs(sizes: Preset) -> list[Stage]:
 
 def compute(lab: Lab) -> dict[str, Any]:
     """Return scores and samples of the classes in the parts of the tree, and how far look-alikes share top features."""
-    spaces = [centroids.of(lab, seed=seed) for seed in range(lab.sizes.seeds["cnn1"])]
-    alike, meaning = centroids.look_alikes(spaces[0], centroids.true_tree(lab))
+    spaces = [centroids.of(*lab.known("cnn1", seed, LAYER), lab.class_names)
+              for seed in range(lab.sizes.seeds["cnn1"])]
+    alike, meaning = centroids.look_alikes(spaces[0], centroids.true_tree(lab.parts(SIZES["cnn1"])[0].source))
     shared = [sharing(space.values, alike, np.random.default_rng(0)) for space in spaces]
     images, y = lab.parts(SIZES["cnn1"])[0].images, lab.parts(SIZES["cnn1"])[0].labels
     parts, samples = [], {}

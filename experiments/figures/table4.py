@@ -18,7 +18,8 @@ from experiments.analysis.claims import NAMES as SHORT
 from experiments.analysis.comparison import mcnemar, spread
 from experiments.figures.layers import CLASSIFIERS, STYLES, network_right, right
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Choose, Forest, Machines, Stage, Train
+from experiments.pipeline.stage import Stage
+from experiments.pipeline.stages import Choose, Forest, Machines, Train
 from experiments.settings import SIZES, Preset
 
 TITLE = "Table IV: CNN3 and classifiers on its last layer"

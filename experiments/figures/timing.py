@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 
 from experiments.analysis.comparison import spread
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Stage, Train
+from experiments.pipeline.stage import Stage, Workplace
+from experiments.pipeline.stages import Train
 from experiments.pipeline.store import Result
 from experiments.settings import SIZES, Preset
 from minicnn import recipes
@@ -37,10 +38,10 @@ PAPER = "about 3"
 class StepTime(Stage):
     """Time training steps of CNN3: ``step_seconds`` of each variant, one for each round, and images in a ``batch``."""
 
-    def depends_on(self, lab: Lab) -> dict[str, Any]:
+    def depends_on(self, lab: Workplace) -> dict[str, Any]:
         return {"rounds": rounds(lab.sizes), "images": lab.fingerprint(SIZES[MODEL])}
 
-    def run(self, lab: Lab) -> Result:
+    def run(self, lab: Workplace) -> Result:
         train = lab.parts(SIZES[MODEL])[0]
         batch = train.images[:BATCH], train.labels[:BATCH]
         one = train.images[:1], train.labels[:1]        # to validate on, outside the time that is taken
@@ -57,7 +58,7 @@ class StepTime(Stage):
             del each[0]                                 # it waited for compilers and for memory
         return Result({"step_seconds": seconds, "batch": len(batch[0]), "seconds": total}, {})
 
-    def estimate(self, lab: Lab) -> tuple[float, float]:
+    def estimate(self, lab: Workplace) -> tuple[float, float]:
         train = lab.parts(SIZES[MODEL])[0]
         epoch = Train(MODEL).estimate(lab)[0] / lab.sizes.epochs[MODEL]
         return len(VARIANTS) * (1 + rounds(lab.sizes)) * epoch * min(1.0, BATCH / len(train)), 1e9

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 
 from experiments.analysis.svms import Distances
-from experiments.pipeline.stages import Stage, Train
+from experiments.pipeline.stage import Parts, Stage
+from experiments.pipeline.stages import Train
 from experiments.pipeline.store import Result, Store
 from experiments.settings import SIZES, Settings
 from minicnn import checkpoint, data
-from minicnn.data import Dataset
 from minicnn.network import Network
 from minicnn.plumbing.folders import refuse_among_data
-
-Parts = tuple[Dataset, Dataset, Dataset]
 
 
 class Lab:
@@ -112,6 +110,11 @@ class Lab:
                     start += len(part)
             self._features = which, X
         return self._features[1]
+
+    def known(self, model: str, seed: int, layer: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return features (N, D) and classes (N,) of the images that are not test images."""
+        rows = self.rows(SIZES[model])[1]
+        return self.features(model, seed, layer)[rows], self.labels(SIZES[model])[rows]
 
     def distances(self, model: str, seed: int, layer: int, epoch: int | None = None,
                   dropout: str | None = None) -> Distances:

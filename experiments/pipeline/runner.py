@@ -1,54 +1,17 @@
-"""Run experiments: their stages in order, each once, then what they compute and draw, then the report.
-
-An experiment is a module with four names::
-
-    TITLE                           what it is, in a line
-    needs(sizes) -> stages          what has to be done before
-    compute(lab) -> found           numbers from the results of those stages: a dict of JSON values;
-                                    found["rows"]   cells to compare with the paper's: what, paper, ours
-                                    found["arrays"] pictures and the like, which stay out of results.json
-    draw(found) -> Figure           the picture of it
-
-Only stages take long, and their results are stored; `compute` and `draw` run anew every time.
-"""
+"""Run stages: in order, each once, shared with other commands that work in the same folder."""
 from __future__ import annotations
 
-import io
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from importlib import import_module
-from pathlib import Path
-from typing import Any
 
-from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-from experiments.analysis.claims import Found
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Stage
-from minicnn.npz import write_atomically
+from experiments.pipeline.stage import Stage, Workplace
 from minicnn.plumbing.folders import FolderInUse
 
-EXPERIMENTS = ("fig1", "fig2", "fig3", "fig4", "fig5", "bagging", "table4", "dendrogram", "scores", "deconvnet",
-               "timing")
 
-
-def module(name: str) -> Any:
-    """Return the module of an experiment.
-
-    Examples
-    --------
-    >>> module("fig2").TITLE
-    'Figure 2: classifiers on the layers of CNN1'
-    """
-    return import_module(f"experiments.figures.{name}")
-
-
-def plan(names: Sequence[str], lab: Lab) -> list[Stage]:
-    """Return all stages of some experiments, each once, after those that it needs."""
+def plan(wanted: Iterable[Stage], lab: Workplace) -> list[Stage]:
+    """Return the stages that are wanted and all that they need: each once, after those that it needs itself."""
     ordered: dict[Stage, None] = {}
     done: set[tuple[str, str]] = set()
 
@@ -60,9 +23,8 @@ def plan(names: Sequence[str], lab: Lab) -> list[Stage]:
             done.add(what)
             ordered[stage] = None
 
-    for name in names:
-        for stage in module(name).needs(lab.sizes):
-            add(stage)
+    for stage in wanted:
+        add(stage)
     return list(ordered)
 
 
@@ -124,35 +86,6 @@ def _take(lab: Lab, todo: Sequence[Stage], held: ExitStack, say: Callable[[str],
     held.enter_context(lab.store.owned(stage.name, stage.key(lab),
                                        lambda who: say(f"waiting for {stage.name}, which is done by {who}")))
     return stage
-
-
-def compute(lab: Lab, names: Sequence[str]) -> Found:
-    """Return what each experiment found."""
-    return {name: module(name).compute(lab) for name in names}
-
-
-def draw(out: Path, found: Found) -> dict[str, Path]:
-    """Write the picture of each experiment as PNG and SVG, and return the paths of the PNGs."""
-    paths = {}
-    for name, values in found.items():
-        figure = module(name).draw(values)
-        FigureCanvasSVG(figure)
-        drawn = io.BytesIO()
-        with rc_context({"svg.hashsalt": name}):        # its names of lines and markers are otherwise drawn at random
-            figure.savefig(drawn, format="svg", metadata={"Date": None})
-        write_atomically(out / f"{name}.svg", drawn.getvalue())
-        FigureCanvasAgg(figure)
-        paths[name], drawn = out / f"{name}.png", io.BytesIO()
-        figure.savefig(drawn, format="png", dpi=110, metadata={"Software": None})
-        write_atomically(paths[name], drawn.getvalue())
-    return paths
-
-
-def write_results(path: Path, contents: dict[str, Any]) -> None:
-    """Write ``results.json``: everything that was found but arrays; sorted, so that equal results are equal bytes."""
-    plain = {**contents, "experiments": {name: {key: value for key, value in values.items() if key != "arrays"}
-                                         for name, values in contents["experiments"].items()}}
-    write_atomically(path, (json.dumps(plain, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
 def duration(seconds: float) -> str:

@@ -13,68 +13,25 @@ training and validation images together, as in the paper, and classify the test 
 """
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from classifiers import RandomForestClassifier
 from experiments.analysis.svms import NARROW, choose
-from experiments.pipeline.store import Result, key_of
+from experiments.pipeline.stage import Stage, Workplace
+from experiments.pipeline.store import Result
 from experiments.settings import LAYERS, SIZES
 from minicnn import checkpoint, models, recipes
 from minicnn.evaluation import evaluate
 from minicnn.training import fit
 
-if TYPE_CHECKING:
-    from experiments.pipeline.lab import Lab
-
 STRATEGIES = ("ovo", "ovr")
 _GFLOPS = 120.0         # of a matrix product, for estimates
 _IMAGES_PER_SECOND = {"cnn1": 12000.0, "cnn2": 1250.0, "cnn3": 2400.0}  # trained; for estimates
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What all stages have: a version, to be raised when its results change, and a key."""
-
-    version: ClassVar[int] = 1
-
-    @property
-    def name(self) -> str:
-        """The first part of its file's name."""
-        fields = dataclasses.asdict(self)
-        words = [f"{key}{value}" if isinstance(value, int) else str(value)
-                 for key, value in fields.items() if value is not None]
-        return "-".join([type(self).__name__.lower(), *words])
-
-    def needs(self) -> list[Stage]:
-        """Return the stages before it."""
-        return []
-
-    def depends_on(self, lab: Lab) -> dict[str, Any]:
-        """Return all that decides its result, apart from the stages before it."""
-        raise NotImplementedError
-
-    def key(self, lab: Lab) -> str:
-        """Return the name of its result."""
-        return key_of({"stage": type(self).__name__, "version": self.version, "backend": lab.settings.backend,
-                       **self.depends_on(lab), "needs": [stage.key(lab) for stage in self.needs()]})
-
-    def run(self, lab: Lab) -> Result:
-        """Do the work."""
-        raise NotImplementedError
-
-    def estimate(self, lab: Lab) -> tuple[float, float]:
-        """Return roughly how many seconds it takes on two cores, and how many bytes of memory."""
-        raise NotImplementedError
-
-    def disk(self, lab: Lab) -> float:
-        """Return roughly how many bytes it leaves on disk."""
-        return 1e5
 
 
 @dataclass(frozen=True)
@@ -85,18 +42,18 @@ class Train(Stage):
     seed: int = 0
     dropout: str | None = None      # of cnn3: "first" is its own default, "all" and "none" are the alternatives
 
-    def depends_on(self, lab: Lab) -> dict[str, Any]:
+    def depends_on(self, lab: Workplace) -> dict[str, Any]:
         return {"model": self.model, "seed": self.seed, "dropout": self.dropout, "epochs": lab.sizes.epochs[self.model],
                 "recipe": _recipe(self.model), "images": lab.fingerprint(SIZES[self.model])}
 
-    def build(self, lab: Lab) -> Any:
+    def build(self, lab: Workplace) -> Any:
         """Return the network with its first weights."""
         train = lab.parts(SIZES[self.model])[0]
         extra: dict[str, Any] = {} if self.dropout is None else {"dropout": self.dropout}
         return models.MODELS[self.model](n_classes=len(train.class_names), seed=self.seed,
                                          input_shape=train.images.shape[1:], **extra)
 
-    def run(self, lab: Lab) -> Result:
+    def run(self, lab: Workplace) -> Result:
         train, valid, test = lab.parts(SIZES[self.model])
         folder = lab.folder(self)
         net = self.build(lab)
@@ -107,11 +64,11 @@ class Train(Stage):
                  "test_accuracy": evaluate(net, test)[1], "seconds": sum(history["seconds"])}
         return Result(plain, {"test_proba": net.predict_proba(test.images)})
 
-    def estimate(self, lab: Lab) -> tuple[float, float]:
+    def estimate(self, lab: Workplace) -> tuple[float, float]:
         n = len(lab.parts(SIZES[self.model])[0])
         return n * lab.sizes.epochs[self.model] / _IMAGES_PER_SECOND[self.model], 1e9
 
-    def disk(self, lab: Lab) -> float:
+    def disk(self, lab: Workplace) -> float:
         weights = sum(parameter.value.nbytes for parameter in self.build(lab).parameters())
         return weights * (lab.sizes.epochs[self.model] + 4.0)
 
@@ -145,7 +102,7 @@ class OfFeatures(Stage):
         """Return which features they are; pixels are the same for all networks, seeds and epochs."""
         return {"layer": self.layer, "epoch": self.epoch} if self.layer else {}
 
-    def width(self, lab: Lab) -> int:
+    def width(self, lab: Workplace) -> int:
         """Return the number of features."""
         return int(np.prod(Train(self.model, self.seed).build(lab).shapes[self.layer]))
 
@@ -154,11 +111,11 @@ class OfFeatures(Stage):
 class Forest(OfFeatures):
     """A random forest on features: test predictions, importance of each feature."""
 
-    def depends_on(self, lab: Lab) -> dict[str, Any]:
+    def depends_on(self, lab: Workplace) -> dict[str, Any]:
         return {**self.features(), "trees": lab.sizes.trees, "seed": self.seed,
                 "images": lab.fingerprint(SIZES[self.model])}
 
-    def run(self, lab: Lab) -> Result:
+    def run(self, lab: Workplace) -> Result:
         X, y = lab.features(*self.which), lab.labels(SIZES[self.model])
         _, known, test = lab.rows(SIZES[self.model])
         forest = RandomForestClassifier(lab.sizes.trees, random_state=self.seed, n_jobs=lab.settings.jobs)
@@ -169,7 +126,7 @@ class Forest(OfFeatures):
         plain = {"test_accuracy": float((predicted == y[test]).mean()), "seconds": seconds}
         return Result(plain, {"predicted": predicted, "importances": forest.feature_importances_})
 
-    def estimate(self, lab: Lab) -> tuple[float, float]:
+    def estimate(self, lab: Workplace) -> tuple[float, float]:
         n, D = lab.count(SIZES[self.model]), self.width(lab)
         return n / 25e3 * lab.sizes.trees / 400 * 0.7 * D ** 0.5, 5.0 * n * D + 3e8
 
@@ -180,11 +137,11 @@ class Choose(OfFeatures):
 
     version = 2
 
-    def depends_on(self, lab: Lab) -> dict[str, Any]:
+    def depends_on(self, lab: Workplace) -> dict[str, Any]:
         return {**self.features(), "C": list(lab.sizes.C), "gamma": list(lab.sizes.gamma),
                 "images": lab.fingerprint(SIZES[self.model])}
 
-    def run(self, lab: Lab) -> Result:
+    def run(self, lab: Workplace) -> Result:
         distances, y = lab.distances(*self.which), lab.labels(SIZES[self.model])
         train, known, _ = lab.rows(SIZES[self.model])
         valid = slice(train.stop, known.stop)
@@ -193,7 +150,7 @@ class Choose(OfFeatures):
                                                   lab.settings.jobs) for strategy in STRATEGIES}
         return Result({**plain, "seconds": time.perf_counter() - start}, {})
 
-    def estimate(self, lab: Lab) -> tuple[float, float]:
+    def estimate(self, lab: Workplace) -> tuple[float, float]:
         tried = len(lab.sizes.C) + len(lab.sizes.gamma) - 1
         return _machines(lab.count(SIZES[self.model]), self.width(lab), tried)
 
@@ -212,10 +169,10 @@ class Machines(OfFeatures):
         """Return the choice of C and gamma that it follows."""
         return Choose(self.model, 0, self.layer, dropout=self.dropout)
 
-    def depends_on(self, lab: Lab) -> dict[str, Any]:
+    def depends_on(self, lab: Workplace) -> dict[str, Any]:
         return {**self.features(), "images": lab.fingerprint(SIZES[self.model])}
 
-    def run(self, lab: Lab) -> Result:
+    def run(self, lab: Workplace) -> Result:
         distances, y = lab.distances(*self.which), lab.labels(SIZES[self.model])
         _, known, test = lab.rows(SIZES[self.model])
         chosen = lab.result(self.choice()).plain
@@ -229,7 +186,7 @@ class Machines(OfFeatures):
             plain["seconds"] += time.perf_counter() - start
         return Result(plain, arrays)
 
-    def estimate(self, lab: Lab) -> tuple[float, float]:
+    def estimate(self, lab: Workplace) -> tuple[float, float]:
         return _machines(lab.count(SIZES[self.model]), self.width(lab), 1)
 
 

@@ -1,12 +1,11 @@
-"""The report of a run: everything that was found, for ``results.json``, and the page that shows it, ``report.html``.
+"""The contents of a report: everything that a run found, as it is kept in ``results.json``.
 
-`contents` gathers what is found, in plain JSON values and without any date, so that a run which was killed and
-continued leaves the same file as one that was not; only ``timings`` differ. `write` makes of it one HTML file that
-holds its pictures and its style, needs no network and no scripts, and can be sent to somebody as it is.
+`gather` returns it in plain JSON values and without any date, so that a run which was killed and continued leaves the
+same file as one that was not; only ``timings`` differ. The pages that `report.html` and `report.markdown` write are
+made of these contents and of the pictures.
 """
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import os
@@ -17,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Stage
-from experiments.report import html
+from experiments.pipeline.stage import Stage
 from experiments.settings import SIZES
 from minicnn import __version__
 from minicnn.npz import write_atomically
@@ -26,7 +24,7 @@ from minicnn.npz import write_atomically
 PACKAGES = ("numpy", "numba", "scipy", "matplotlib")
 
 
-def contents(lab: Lab, found: Mapping[str, dict[str, Any]], verdicts: Sequence[Any], command: str,
+def gather(lab: Lab, found: Mapping[str, dict[str, Any]], verdicts: Sequence[Any], command: str,
              stages: Sequence[Stage]) -> dict[str, Any]:
     """Return all that is in ``results.json``.
 
@@ -77,35 +75,8 @@ def environment() -> dict[str, Any]:
             "system": platform.platform(), "cores": os.cpu_count()}
 
 
-def write(path: Path, contents: Mapping[str, Any], pictures: Mapping[str, Path]) -> Path:
-    """Write the page and return its path.
-
-    Parameters
-    ----------
-    path : path
-        Of the HTML file.
-    contents : dict
-        What `contents` returned, or ``results.json`` read again.
-    pictures : dict
-        For each experiment the path of its PNG.
-
-    Raises
-    ------
-    OSError
-        A picture cannot be read, or the folder cannot be written.
-    ValueError
-        A picture is not a PNG.
-    """
-    images = {name: _picture(file) for name, file in pictures.items()}
-    # A path that is not valid Unicode comes from the command line with lone surrogates, which UTF-8 cannot hold.
-    write_atomically(path, html.render(contents, images).encode(errors="backslashreplace"))
-    return path
-
-
-def _picture(path: Path) -> html.Picture:
-    """Return a PNG as a data URI, and its width and height, which let a browser leave the room before it is decoded."""
-    data = path.read_bytes()
-    if data[:8] != b"\x89PNG\r\n\x1a\n":
-        raise ValueError(f"{path} is not a PNG: expected the picture of an experiment")
-    width, height = (int.from_bytes(data[start:start + 4]) for start in (16, 20))
-    return html.Picture("data:image/png;base64," + base64.b64encode(data).decode(), width, height)
+def write(path: Path, contents: dict[str, Any]) -> None:
+    """Write ``results.json``: everything that was found but arrays; sorted, so that equal results are equal bytes."""
+    plain = {**contents, "experiments": {name: {key: value for key, value in values.items() if key != "arrays"}
+                                         for name, values in contents["experiments"].items()}}
+    write_atomically(path, (json.dumps(plain, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())

@@ -1,21 +1,27 @@
 """The page of a run: what is on ``report.html``, from top to bottom.
 
-Everything is made of `contents`, the values of ``results.json``, and the pictures. What a screen reader needs is part
-of each element: tables have captions and scopes, pictures say what they show, symbols stand beside words.
+The page is one file that holds its pictures and its style, needs no network and no scripts, and can be sent to
+somebody as it is. Everything is made of `contents`, the values of ``results.json``, and the pictures. What a screen
+reader needs is part of each element: tables have captions and scopes, pictures say what they show, symbols stand
+beside words.
 """
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.analysis.claims import ALPHA, CLAIMS
+from experiments.figures import experiment
 from experiments.figures.layers import CLASSIFIERS
-from experiments.pipeline import runner
+from experiments.pipeline.runner import duration
 from experiments.report.alternative import alternative_text
 from experiments.report.markup import Html, difference, is_whole, join, none, number, scrolling, table, tag
 from experiments.settings import MODELS, PRESETS
 from minicnn.data import PLANKTON_COUNTS
+from minicnn.npz import write_atomically
 
 PLANKTON = {"images": sum(PLANKTON_COUNTS), "classes": 121}
 SYMBOLS = {"reproduced": "✓", "not reproduced": "✗", "inconclusive": "?", "not run": "–"}
@@ -29,21 +35,55 @@ class Picture(NamedTuple):
     height: int
 
 
+def write(path: Path, contents: Mapping[str, Any], pictures: Mapping[str, Path]) -> Path:
+    """Write the page and return its path.
+
+    Parameters
+    ----------
+    path : path
+        Of the HTML file.
+    contents : dict
+        What `contents.gather` returned, or ``results.json`` read again.
+    pictures : dict
+        For each experiment the path of its PNG.
+
+    Raises
+    ------
+    OSError
+        A picture cannot be read, or the folder cannot be written.
+    ValueError
+        A picture is not a PNG.
+    """
+    images = {name: _picture(file) for name, file in pictures.items()}
+    # A path that is not valid Unicode comes from the command line with lone surrogates, which UTF-8 cannot hold.
+    write_atomically(path, render(contents, images).encode(errors="backslashreplace"))
+    return path
+
+
+def _picture(path: Path) -> Picture:
+    """Return a PNG as a data URI, and its width and height, which let a browser leave the room before it is decoded."""
+    data = path.read_bytes()
+    if data[:8] != b"\x89PNG\r\n\x1a\n":
+        raise ValueError(f"{path} is not a PNG: expected the picture of an experiment")
+    width, height = (int.from_bytes(data[start:start + 4]) for start in (16, 20))
+    return Picture("data:image/png;base64," + base64.b64encode(data).decode(), width, height)
+
+
 def render(contents: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str:
     """Return the page as HTML.
 
     Parameters
     ----------
     contents : dict
-        Of ``results.json``; see `experiments.report.contents`.
+        Of ``results.json``; see `report.contents.gather`.
     pictures : dict
         For each experiment its picture.
     """
-    found = {name: contents["experiments"][name] for name in runner.EXPERIMENTS if name in contents["experiments"]}
+    found = {name: contents["experiments"][name] for name in experiment.EXPERIMENTS if name in contents["experiments"]}
     reasons = caveats(contents)
     sections = {"claims": ("The paper's claims", _claims(contents["claims"], set(found)))}
     for name, values in found.items():
-        sections[name] = (runner.module(name).TITLE, _experiment(name, values, pictures[name], not reasons))
+        sections[name] = (experiment.module(name).TITLE, _experiment(name, values, pictures[name], not reasons))
     sections |= {"method": ("How it was done", _method(contents)), "timings": ("Times", _timings(contents["timings"])),
                  "environment": ("Command and environment", _environment(contents))}
     links = [tag("li", tag("a", title, href=f"#{key}")) for key, (title, _) in sections.items()]
@@ -118,7 +158,7 @@ def _claims(claims: list[dict[str, Any]], sections: set[str]) -> Html:
     rows = []
     for claim in claims:
         names = CLAIMS[claim["number"]][1]
-        see = join((tag("a", f"see {runner.module(name).TITLE.split(':')[0]}", href=f"#{name}")
+        see = join((tag("a", f"see {experiment.module(name).TITLE.split(':')[0]}", href=f"#{name}")
                     for name in names if name in sections), ", ")
         verdict = tag("span", tag("span", SYMBOLS[claim["verdict"]], aria_hidden="true"), f" {claim['verdict']}",
                       class_=f"verdict {claim['verdict'].replace(' ', '-')}")
@@ -135,7 +175,7 @@ def _claims(claims: list[dict[str, Any]], sections: set[str]) -> Html:
 
 
 def _experiment(name: str, found: dict[str, Any], picture: Picture, comparable: bool) -> Html:
-    module = runner.module(name)
+    module = experiment.module(name)
     caption = " ".join((module.__doc__ or module.TITLE).split("\n\n")[0].split())
     image = tag("img", src=picture.uri, alt=alternative_text(name, found), width=picture.width, height=picture.height)
     parts = [tag("figure", scrolling(f"Picture: {module.TITLE}", image, "picture"), tag("figcaption", caption)),
@@ -209,9 +249,9 @@ def _listed(values: list[float]) -> str:
 
 def _timings(timings: dict[str, float]) -> Html:
     caption = "Time of each stage"
-    rows = ((name, runner.duration(seconds)) for name, seconds in timings.items())
+    rows = ((name, duration(seconds)) for name, seconds in timings.items())
     return join([
-        tag("p", f"{len(timings)} stages took {runner.duration(sum(timings.values()))} in all, without loading and "
+        tag("p", f"{len(timings)} stages took {duration(sum(timings.values()))} in all, without loading and "
                  "drawing. A stage whose result was stored by an earlier run is listed with the time it took then."),
         tag("details", tag("summary", caption), table(caption, ("stage", "time"), rows))], "\n")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.analysis.claims import ALPHA
-from experiments.pipeline import runner
+from experiments.figures import experiment
 from experiments.report.alternative import alternative_text
 from experiments.report.html import caveats
 from experiments.report.markup import difference, is_whole, number
@@ -23,10 +23,10 @@ def render(contents: Mapping[str, Any]) -> str:
     Parameters
     ----------
     contents : dict
-        Of ``results.json``; see `experiments.report.contents`.
+        Of ``results.json``; see `report.contents.gather`.
     """
     data = contents["data"]
-    found = {name: contents["experiments"][name] for name in runner.EXPERIMENTS if name in contents["experiments"]}
+    found = {name: contents["experiments"][name] for name in experiment.EXPERIMENTS if name in contents["experiments"]}
     parts = [
         "# CNN features of plankton: a reproduction",
         f"Data `{data['name']}`: {sum(data['images'].values()):,} images of {len(data['classes']):,} classes; preset "
@@ -36,7 +36,7 @@ def render(contents: Mapping[str, Any]) -> str:
         f"p is the largest of the p-values that a verdict rests on; a difference counts if it is below {ALPHA}.",
         claims_table(contents["claims"])]
     for name, values in found.items():
-        parts += [f"## {runner.module(name).TITLE}", f"![{alternative_text(name, values)}]({name}.png)",
+        parts += [f"## {experiment.module(name).TITLE}", f"![{alternative_text(name, values)}]({name}.png)",
                   table(("what", "paper", "ours", "std", "seeds", "ours − paper"), map(_row, values["rows"]))]
     parts += ["## Command and environment", f"```\n{contents['command']}\n```",
               table(("what", "value"), sorted(contents["environment"].items()))]

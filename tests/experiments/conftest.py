@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import pytest
 
+from experiments.figures import experiment
 from experiments.pipeline import runner
 from experiments.pipeline.lab import Lab
 from experiments.settings import Settings
@@ -12,5 +13,5 @@ from experiments.settings import Settings
 def smoke_lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """Return a lab in which all stages of all experiments of the smoke preset have been run."""
     lab = Lab(Settings("smoke", out=tmp_path_factory.mktemp("smoke")))
-    runner.run_stages(lab, runner.plan(runner.EXPERIMENTS, lab), say=lambda line: None)
+    runner.run_stages(lab, runner.plan(experiment.needs(experiment.EXPERIMENTS, lab.sizes), lab), say=lambda line: None)
     return lab

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.pipeline.lab import Lab, Parts
+from experiments.pipeline.lab import Lab
+from experiments.pipeline.stage import Parts
 from experiments.settings import Settings
 from minicnn import models
 from minicnn.data import Dataset

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
+from experiments.figures import experiment
 from experiments.pipeline import runner
 from experiments.pipeline.lab import Lab
 
@@ -16,7 +17,7 @@ from experiments.pipeline.lab import Lab
 def test_list_names_every_experiment(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(runner.EXPERIMENTS)
+    assert [line.split()[0] for line in lines] == list(experiment.EXPERIMENTS)
     assert all(len(line.split(maxsplit=1)[1]) > 10 for line in lines)
 
 
@@ -89,8 +90,8 @@ def test_run_all_leaves_a_report_results_and_pictures(smoke_lab: Lab, capsys: py
     assert "stages are done already" in printed and "[1/" not in printed
     assert all(f"claim {number}: " in printed for number in range(1, 10)) and "report.html after" in printed
     results = json.loads((out / "results.json").read_text())
-    assert list(results["experiments"]) == sorted(runner.EXPERIMENTS) and len(results["claims"]) == 9
-    for name in runner.EXPERIMENTS:
+    assert list(results["experiments"]) == sorted(experiment.EXPERIMENTS) and len(results["claims"]) == 9
+    for name in experiment.EXPERIMENTS:
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert b"<svg" in (out / f"{name}.svg").read_bytes()
         assert f'id="{name}"' in (out / "report.html").read_text()

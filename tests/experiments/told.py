@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Choose, Forest, Machines, Stage, Train
+from experiments.pipeline.stage import Stage
+from experiments.pipeline.stages import Choose, Forest, Machines, Train
 from experiments.pipeline.store import Result
 from experiments.settings import SIZES, Settings
 

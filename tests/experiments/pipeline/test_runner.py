@@ -9,16 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
+from experiments.figures.experiment import needs
 from experiments.pipeline import runner
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Stage
 from experiments.pipeline.store import Store
 from experiments.settings import Settings
 from tests.processes import running
@@ -26,45 +23,8 @@ from tests.processes import running
 KILLS = int(os.environ.get("MINICNN_KILLS", "3"))      # 20 takes some minutes
 
 
-@pytest.mark.parametrize("name", runner.EXPERIMENTS)
-def test_an_experiment_asks_only_for_what_it_needs(smoke_lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise it would fail when it is run alone; and its picture and numbers are there."""
-    listed = {(stage.name, stage.key(smoke_lab)) for stage in runner.plan([name], smoke_lab)}
-    really = Lab.result
-
-    def listen(self: Lab, stage: Stage) -> Any:
-        assert (stage.name, stage.key(self)) in listed, f"{name} asks for {stage.name}, which it does not list"
-        return really(self, stage)
-
-    monkeypatch.setattr(Lab, "result", listen)
-    found = runner.module(name).compute(smoke_lab)
-    json.dumps({key: value for key, value in found.items() if key != "arrays"}, allow_nan=False)
-    assert all(isinstance(array, np.ndarray) for array in found.get("arrays", {}).values())
-    for row in found["rows"]:
-        assert set(row) >= {"what", "paper", "ours"} and {"values", "mean", "std"} <= set(row["ours"]), row
-    assert isinstance(runner.module(name).draw(found), Figure)
-
-
-def test_pictures_are_the_same_bytes_twice(smoke_lab: Lab, tmp_path: Path) -> None:
-    found = runner.compute(smoke_lab, ["fig2"])
-    for folder in (tmp_path / "a", tmp_path / "b"):
-        folder.mkdir()
-        runner.draw(folder, found)
-    for name in ("fig2.png", "fig2.svg"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-
-
-def test_results_are_json_without_arrays(tmp_path: Path) -> None:
-    path = tmp_path / "results.json"
-    runner.write_results(path, {"experiments": {"x": {"b": 1, "a": [2], "arrays": {"p": np.zeros(3)}}}, "claims": []})
-    assert json.loads(path.read_text()) == {"experiments": {"x": {"a": [2], "b": 1}}, "claims": []}
-    with pytest.raises(ValueError, match="JSON"):
-        runner.write_results(path, {"experiments": {"x": {"a": float("nan")}}})
-    assert json.loads(path.read_text())["claims"] == []        # the old file is still there
-
-
 def test_dry_run_names_every_stage_and_does_nothing(smoke_lab: Lab) -> None:
-    stages = runner.plan(["fig2"], smoke_lab)
+    stages = runner.plan(needs(["fig2"], smoke_lab.sizes), smoke_lab)
     lines = list(runner.dry_run(smoke_lab, stages))
     assert [line.split()[0] for line in lines[:-1]] == [stage.name for stage in stages]
     assert all(line.endswith("done") for line in lines[:-1])
@@ -79,7 +39,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from experiments.pipeline import runner
 from experiments.pipeline.lab import Lab
-from experiments.pipeline.stages import Stage
+from experiments.pipeline.stage import Stage
 from experiments.pipeline.store import Result
 from experiments.settings import Settings
 
@@ -165,27 +125,6 @@ def test_a_folder_among_the_data_is_refused_and_not_made(tmp_path: Path) -> None
         with pytest.raises(ValueError, match="is inside the data folder"):
             Lab(Settings("smoke", f"folder:{tmp_path / 'images'}", out=out))
     assert [path.name for path in tmp_path.rglob("*")] == ["images", "a"]
-
-
-@pytest.mark.parametrize("ending", [".svg", ".png"])
-def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
-    found = {"fig2": {"rows": []}}
-    monkeypatch.setattr(runner, "module", lambda name: SimpleNamespace(draw=lambda values: Figure()))
-    runner.draw(tmp_path, found)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert sorted(before) == ["fig2.png", "fig2.svg"]
-
-    replace = os.replace
-
-    def full(half: Path, whole: Path) -> None:
-        if whole.suffix == ending:
-            raise OSError(28, "No space left on device")
-        replace(half, whole)
-
-    monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OSError, match="No space left"):
-        runner.draw(tmp_path, found)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def without_times(path: Path) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from experiments.analysis.svms import Distances
+from experiments.figures.experiment import needs
 from experiments.pipeline.lab import Lab
 from experiments.pipeline.runner import plan, run_stages
-from experiments.pipeline.stages import Choose, Forest, Machines, Stage, Train, all_layers
+from experiments.pipeline.stage import Stage
+from experiments.pipeline.stages import Choose, Forest, Machines, Train, all_layers
 from experiments.settings import PRESETS, Settings
 
 DATA = "synthetic:n=150,classes=3"
@@ -87,7 +89,7 @@ def test_machines_on_pixels_are_the_same_for_every_network_and_seed(lab: Lab) ->
 
 
 def test_nothing_is_planned_twice(lab: Lab) -> None:
-    stages = plan(["fig2", "fig2", "fig3"], lab)
+    stages = plan(needs(["fig2", "fig2", "fig3"], lab.sizes), lab)
     assert len({(stage.name, stage.key(lab)) for stage in stages}) == len(stages)
     for i, stage in enumerate(stages):
         assert set(stage.needs()) <= set(stages[:i]), stage

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from experiments.report import contents as report
+from experiments.report import html
 from experiments.report.markup import VOID
 
 HOSTILE = '<script>alert("1")</script>&amp;'
@@ -60,7 +60,7 @@ def picture(folder: Path, width: int = 30, height: int = 20) -> Path:
 
 def written(folder: Path, contents: dict[str, Any]) -> Element:
     """Write a report with a picture for each experiment, and return its page."""
-    path = report.write(folder / "report.html", contents, dict.fromkeys(contents["experiments"], picture(folder)))
+    path = html.write(folder / "report.html", contents, dict.fromkeys(contents["experiments"], picture(folder)))
     assert path == folder / "report.html"
     return Page(path.read_text(encoding="utf-8")).root
 

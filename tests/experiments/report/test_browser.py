@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from experiments.report import contents as report
+from experiments.report import html
 from tests.experiments.report.pages import made_up, picture
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -60,7 +60,7 @@ def test_a_browser_shows_everything(tmp_path: Path, dark: bool, background: str)
     contents["experiments"]["fig2"]["rows"] += [{**contents["experiments"]["fig2"]["rows"][0], "what": f"row {i}"}
                                                 for i in range(100)]
     image = picture(tmp_path, width=1100, height=400)
-    path = report.write(tmp_path / "report.html", contents, {"fig1": image, "fig2": image})
+    path = html.write(tmp_path / "report.html", contents, {"fig1": image, "fig2": image})
     looks, console = looked_at(path.read_text(encoding="utf-8"), tmp_path, dark)
     assert not console
     assert len(looks) == len(WIDTHS)

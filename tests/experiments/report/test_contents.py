@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from experiments.analysis.claims import Verdict
-from experiments.pipeline import runner
+from experiments.figures import experiment
 from experiments.pipeline.lab import Lab
 from experiments.pipeline.stages import Forest, Machines
-from experiments.report import contents as report
+from experiments.report import contents as kept
 from experiments.report import html
 from experiments.report.alternative import alternative_text
 from tests.experiments.report.pages import made_up, written
@@ -31,7 +31,7 @@ def test_a_command_that_is_not_unicode_can_be_written(tmp_path: Path) -> None:
 def test_a_picture_that_is_not_a_png_is_named(tmp_path: Path) -> None:
     (tmp_path / "fig1.png").write_bytes(b"<svg/>")
     with pytest.raises(ValueError, match=r"fig1\.png is not a PNG"):
-        report.write(tmp_path / "report.html", made_up(), {"fig1": tmp_path / "fig1.png"})
+        html.write(tmp_path / "report.html", made_up(), {"fig1": tmp_path / "fig1.png"})
     assert not (tmp_path / "report.html").exists()
 
 
@@ -40,7 +40,7 @@ def contents_of(out: Path, seconds: float) -> tuple[Lab, dict]:
     for stage in STAGES:
         tell(lab, stage, {"seconds": seconds})
     found = {"fig2": {"accuracy": 0.5, "chosen": {0: {"C": 1.0}}, "pair": (1, 2), "arrays": {"a": np.zeros(3)}}}
-    return lab, report.contents(lab, found, VERDICTS, "python -m experiments run fig2", STAGES)
+    return lab, kept.gather(lab, found, VERDICTS, "python -m experiments run fig2", STAGES)
 
 
 def test_contents_are_plain_and_without_arrays(tmp_path: Path) -> None:
@@ -67,11 +67,20 @@ def test_only_timings_depend_on_time_and_nothing_on_the_folder(tmp_path: Path) -
 
 
 def test_all_experiments_of_a_run_are_on_the_page(smoke_lab: Lab, tmp_path: Path) -> None:
-    found = runner.compute(smoke_lab, runner.EXPERIMENTS)
-    contents = report.contents(smoke_lab, found, [], "command", [])
+    found = experiment.compute(smoke_lab, experiment.EXPERIMENTS)
+    contents = kept.gather(smoke_lab, found, [], "command", [])
     root = written(tmp_path, contents)
     for name, values in found.items():
         section = root.by_id(name)
         assert [cells[0] for cells in section.all("table")[0].cells()[1:]] == [row["what"] for row in values["rows"]]
         assert section.all("img")[0]["alt"] == alternative_text(name, values)
     assert html.caveats(contents)
+
+
+def test_results_are_json_without_arrays(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    kept.write(path, {"experiments": {"x": {"b": 1, "a": [2], "arrays": {"p": np.zeros(3)}}}, "claims": []})
+    assert json.loads(path.read_text()) == {"experiments": {"x": {"a": [2], "b": 1}}, "claims": []}
+    with pytest.raises(ValueError, match="JSON"):
+        kept.write(path, {"experiments": {"x": {"a": float("nan")}}})
+    assert json.loads(path.read_text())["claims"] == []        # the old file is still there

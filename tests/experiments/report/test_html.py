@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.pipeline import runner
+from experiments.figures import experiment
 from experiments.report.alternative import SHOWS
 from tests.experiments.report.pages import HOSTILE, Element, made_up, written
 
@@ -28,7 +28,7 @@ def test_each_experiment_has_a_section_with_a_picture_and_its_numbers(root: Elem
     for name in ("fig1", "fig2"):
         section = root.by_id(name)
         assert section.tag == "section"
-        assert section.all("h2")[0].text == runner.module(name).TITLE
+        assert section.all("h2")[0].text == experiment.module(name).TITLE
         (image,) = section.all("img")
         assert (image["width"], image["height"]) == ("30", "20")
         assert image["src"].startswith("data:image/png;base64,iVBORw0KGgo")
@@ -159,7 +159,7 @@ def test_pictures_are_told_in_words(root: Element) -> None:
     one, two = (image["alt"] for image in root.all("img"))
     assert "copepod" in one and HOSTILE in one
     assert "from 0.2500 (forest <1>) to 1.0000 (machines)" in two
-    assert set(SHOWS) == set(runner.EXPERIMENTS)
+    assert set(SHOWS) == set(experiment.EXPERIMENTS)
 
 
 def luminance(colour: str) -> float:

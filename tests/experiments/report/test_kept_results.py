@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments.analysis.claims import CLAIMS
-from experiments.pipeline import runner
+from experiments.figures import experiment
 from experiments.report import markdown
 
 ROOT = Path(__file__).parents[3]
@@ -31,12 +31,12 @@ def test_the_readme_has_the_verdicts(contents: dict[str, Any]) -> None:
 
 def test_the_run_was_whole_and_of_the_papers_sizes(contents: dict[str, Any]) -> None:
     assert contents["settings"]["preset"] == "paper"
-    assert set(contents["experiments"]) == set(runner.EXPERIMENTS)
+    assert set(contents["experiments"]) == set(experiment.EXPERIMENTS)
     assert [claim["number"] for claim in contents["claims"]] == list(CLAIMS)
     assert contents["data"]["images"] == {"training": 25_000, "validation": 1_500, "test": 3_800}
 
 
-@pytest.mark.parametrize("name", runner.EXPERIMENTS)
+@pytest.mark.parametrize("name", experiment.EXPERIMENTS)
 def test_each_picture_is_there_and_small(name: str) -> None:
     path = KEPT / f"{name}.png"
     assert path.stat().st_size < 600_000
