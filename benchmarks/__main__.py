@@ -29,6 +29,7 @@ from minicnn.arguments import positive
 NAMES = ("ladder", "training", "steady", "end_to_end", "forest", "rare", "svm", "shipped")  # what `all` means
 GPU = "gpu"  # asked for by name: it needs a device
 REPORT = "BENCHMARKS.md"
+BY_HAND = "<!-- What follows is written by hand: `python -m benchmarks report` keeps it. -->"
 
 
 def module(name: str) -> Any:
@@ -66,6 +67,12 @@ def report(folder: Path) -> str:
         for table in module(record["name"]).tables(record["found"], record["ceilings"]):
             lines += ["", table.markdown()]
     return "\n".join(lines) + "\n"
+
+
+def by_hand(page: Path) -> str:
+    """Return the part of a page that somebody wrote: all from the line `BY_HAND` on, nothing where there is none."""
+    _, line, text = page.read_text(encoding="utf-8").partition(f"\n{BY_HAND}") if page.exists() else ("", "", "")
+    return line + text
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[list[str], Options]:
@@ -109,7 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif name == "report":
             # The page in the repository is about real measurements; that of a smoke run stays with its results.
             page = options.out / REPORT if options.quick else Path(REPORT)
-            page.write_text(report(options.out))
+            part = page.with_suffix(".part")
+            part.write_text(report(options.out) + by_hand(page), encoding="utf-8")
+            part.replace(page)
             print(f"wrote {page}")
         else:
             run(name, options)

@@ -52,6 +52,22 @@ def test_what_cannot_be_run_is_refused(arguments, capsys):
     assert "error" in capsys.readouterr().err
 
 
+def test_a_new_page_keeps_what_somebody_wrote_at_its_end(tmp_path, monkeypatch):
+    """Else the tables of the classifiers, whose results are not in files, would be gone after one report."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "report", lambda folder: "# new\n")
+    page = tmp_path / cli.REPORT
+    for kept in ("", f"\n{cli.BY_HAND}\n\nmine\n"):
+        page.write_text("# old\n" + kept)
+        cli.main(["report"])
+        assert page.read_text() == "# new\n" + kept
+    assert [file.name for file in tmp_path.iterdir()] == [cli.REPORT]
+
+
+def test_the_page_in_the_repository_has_a_part_that_somebody_wrote():
+    assert "LIBSVM" in cli.by_hand(ROOT / cli.REPORT)
+
+
 def test_a_page_without_results_says_what_to_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="python -m benchmarks all"):
         cli.report(tmp_path)
