@@ -138,8 +138,8 @@ def test_classifiers_and_drawing_in_a_pool_of_forked_processes():
     status, out, err = python("""
     import multiprocessing, threading, numpy as np
     from classifiers import SVC, RandomForestClassifier
-    from classifiers.svm.cpu.gram import OneBlasThread
     from minicnn import data
+    from minicnn.plumbing import threads
 
     X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
     y = np.arange(60) % 3
@@ -157,7 +157,7 @@ def test_classifiers_and_drawing_in_a_pool_of_forked_processes():
     taken, go = threading.Event(), threading.Event()
 
     def other():
-        with OneBlasThread._lock:
+        with threads._limiting:
             taken.set()
             go.wait()
 

@@ -28,8 +28,8 @@ import numpy as np
 
 from classifiers.svm.cpu.compiled_decision import class_scores, pair_values
 from classifiers.svm.cpu.frame import Frame, frame_of, shifts
-from classifiers.svm.cpu.gram import OneBlasThread
 from classifiers.svm.cpu.kernel_functions import Kernel
+from minicnn.plumbing.threads import one_blas_thread
 
 __all__ = ["MOST", "decision_scores", "decision_values", "ovr_from_ovo", "refuse_infinite", "votes"]
 
@@ -134,7 +134,7 @@ def _in_blocks(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, starts: 
             np.matmul(block[:, of_k], model.coef[of_k], out=S[k])
         finish(S, bias, part)
 
-    with OneBlasThread():
+    with one_blas_thread():
         joblib.Parallel(n_jobs=n_jobs, require="sharedmem")(
             joblib.delayed(fill)(start) for start in range(0, len(X), step))
     refuse_infinite(out)

@@ -21,51 +21,20 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from types import TracebackType
 from typing import Any
 
 import joblib
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from classifiers.svm.cpu.compiled_gram import gather
 from classifiers.svm.cpu.kernel_functions import Kernel
-from minicnn.plumbing.forks import kept_over_fork
+from minicnn.plumbing.threads import one_blas_thread
 
-__all__ = ["Gram", "OneBlasThread"]
+__all__ = ["Gram"]
 
 Part = slice | np.ndarray  # samples: a range, or int64 indices
 
 _ROWS = 384  # rows of the whole matrix that are one task
-
-
-class OneBlasThread:
-    """Keep BLAS at one thread while at least one thread of this process is inside: ``with OneBlasThread(): ...``.
-
-    The setting belongs to the whole process, so the first to enter makes it and the last to leave restores it; nested
-    limits of a library would restore each other's.
-    """
-
-    _lock = kept_over_fork(threading.RLock())
-    _inside = 0
-    _controller: ThreadpoolController | None = None
-    _limit: Any = None
-
-    def __enter__(self) -> None:
-        cls = OneBlasThread
-        with cls._lock:
-            if cls._inside == 0:
-                cls._controller = cls._controller or ThreadpoolController()  # looking for libraries takes milliseconds
-                cls._limit = cls._controller.limit(limits=1, user_api="blas")
-            cls._inside += 1
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        cls = OneBlasThread
-        with cls._lock:
-            cls._inside -= 1
-            if cls._inside == 0:
-                cls._limit.restore_original_limits()
 
 
 class Gram:
@@ -152,7 +121,7 @@ class Gram:
                 K = np.empty((self.n, self.n), self.dtype)
                 every = slice(0, self.n)
                 chunks = [slice(i, min(i + _ROWS, self.n)) for i in range(0, self.n, _ROWS)]
-                with OneBlasThread():
+                with one_blas_thread():
                     joblib.Parallel(n_jobs=self.n_jobs, require="sharedmem")(
                         joblib.delayed(self.block)(rows, every, K[rows]) for rows in chunks)
                 self._matrix, self._indices = K, None

@@ -44,9 +44,10 @@ import joblib
 import numpy as np
 
 from classifiers.svm.cpu.dense import solve
-from classifiers.svm.cpu.gram import Gram, OneBlasThread
+from classifiers.svm.cpu.gram import Gram
 from classifiers.svm.cpu.strips import Strip, plan, solve_strip
 from classifiers.svm.cpu.working_set import solve_large
+from minicnn.plumbing.threads import one_blas_thread
 
 __all__ = ["MulticlassSolution", "coef_rows", "fit_problems", "from_numbers", "pairs"]
 
@@ -182,7 +183,7 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
     coef = np.zeros((n_classes - (strategy == "ovo"), gram.n)) if only is None or beta is None else beta.copy()
     numbers = np.full((n_problems, 7), np.nan)
     try:
-        with OneBlasThread():
+        with one_blas_thread():
             parallel = joblib.Parallel(n_jobs=workers, prefer="threads", verbose=verbose,
                                        return_as="generator_unordered")
             for answers in parallel(joblib.delayed(_solve_batch)(solver, batch) for batch in tasks):
@@ -250,7 +251,7 @@ def _batches(starts: np.ndarray, strips: list[Strip]) -> list[Sequence[Task]]:
 
 def _solve_batch(solver: _Solver, batch: Sequence[Task]) -> list[_Answer]:
     """Solve some problems one after the other."""
-    with OneBlasThread():
+    with one_blas_thread():
         answers = []
         for task in batch:
             solver.check()

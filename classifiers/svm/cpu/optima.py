@@ -20,8 +20,9 @@ import joblib
 import numpy as np
 
 from classifiers.svm.cpu.frame import Frame
-from classifiers.svm.cpu.gram import Gram, OneBlasThread
+from classifiers.svm.cpu.gram import Gram
 from classifiers.svm.cpu.multiclass import MulticlassSolution, coef_rows, pairs
+from minicnn.plumbing.threads import one_blas_thread
 
 __all__ = ["better_of", "in_order", "is_convex", "reversed_classes"]
 
@@ -91,7 +92,7 @@ def better_of(data: Any, one: MulticlassSolution, other: MulticlassSolution,
         The problems whose dual objectives differ.
     """
     wide, problems = data.wide(), range(len(one.intercept))
-    with OneBlasThread():
+    with one_blas_thread():
         duals = np.array(joblib.Parallel(n_jobs=n_jobs, prefer="threads")(
             joblib.delayed(_dual)(wide, data.starts, data.strategy, found.coef, p)
             for found in (one, other) for p in problems)).reshape(2, -1)

@@ -31,9 +31,10 @@ import joblib
 import numpy as np
 
 from classifiers.svm.cpu.compiled_outputs import FORMULAS, Formula, Problems, outputs
-from classifiers.svm.cpu.gram import Gram, OneBlasThread
+from classifiers.svm.cpu.gram import Gram
 from classifiers.svm.cpu.kernel_functions import Kernel
 from classifiers.svm.cpu.multiclass import MulticlassSolution, coef_rows, fit_problems, pairs
+from minicnn.plumbing.threads import one_blas_thread
 
 __all__ = ["SLACK", "refined"]
 
@@ -198,7 +199,7 @@ def _outputs_by(kernel: Kernel, A: np.ndarray, vectors: np.ndarray, beta: np.nda
 def _everywhere(data: Any, wide: Gram, found: MulticlassSolution, bounds: np.ndarray, which: np.ndarray,
                 n_jobs: int | None) -> np.ndarray:
     """Return the violation of some problems, from F in float64 at all of their samples."""
-    with OneBlasThread():
+    with one_blas_thread():
         return np.array(joblib.Parallel(n_jobs=n_jobs, prefer="threads")(
             joblib.delayed(_violation_of)(wide, data.starts, data.strategy, found.coef, bounds, p)
             for p in which.tolist()))

@@ -4,16 +4,14 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
 from numba import config
-from threadpoolctl import threadpool_info
 
 from classifiers.svm.cpu import row_cache as rows_module
 from classifiers.svm.cpu.compiled_gram import add_rows, gather
-from classifiers.svm.cpu.gram import Gram, OneBlasThread
+from classifiers.svm.cpu.gram import Gram
 from classifiers.svm.cpu.kernel_functions import Kernel
 from classifiers.svm.cpu.row_cache import RowCache
 
@@ -157,21 +155,6 @@ def test_kernels_of_parts_are_indexing_and_sums():
     for p in range(4):
         part = slice(starts[p], starts[p + 1])
         np.testing.assert_allclose(F[p], 1 + weights[part] @ wide[rows[part]].astype(np.float64), rtol=1e-12)
-
-
-def test_blas_has_one_thread_until_the_last_has_left():
-    def threads():
-        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
-
-    before = threads()
-    with OneBlasThread():
-        inside = threading.Thread(target=lambda: OneBlasThread().__enter__())
-        inside.start()
-        inside.join()
-        assert set(threads()) <= {1}
-    assert set(threads()) <= {1}                             # the other thread is still inside
-    OneBlasThread().__exit__(None, None, None)
-    assert threads() == before
 
 
 @pytest.mark.skipif(SMALL, reason="interpreted kernels take minutes at a size at which memory shows")
