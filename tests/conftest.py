@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 
 import minicnn
-from tests.standin import install
+from tests.fake_cupy import install
 
 # A shell ignores Ctrl-C for what it starts in the background, and processes hand that on to those they start. The
 # tests that send it to a process of their own need it heard.
@@ -40,7 +40,7 @@ def torch():
 
 @pytest.fixture
 def standin(monkeypatch):
-    """`tests.standin` as the module cupy: without a GPU, but with counters of launches and synchronisations."""
+    """`tests.fake_cupy` as the module cupy: without a GPU, but with counters of launches and synchronisations."""
     install.forget_kernels()
     yield install.install(monkeypatch)
     install.forget_kernels()

@@ -1,4 +1,4 @@
-"""The CUDA sources compile without a warning: what the emulator of `tests.standin` cannot know, nvcc does."""
+"""The CUDA sources compile without a warning: what the emulator in `tests.cuda_emulator` cannot know, nvcc does."""
 from __future__ import annotations
 
 import re

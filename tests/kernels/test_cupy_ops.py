@@ -1,6 +1,6 @@
 """Every operation on the cupy backend against NumPy in float64, over drawn shapes.
 
-Without a GPU, `cupy` is the stand-in of `tests.standin`, which runs the CUDA sources on the CPU: each launch in two
+Without a GPU, `cupy` is the stand-in of `tests.fake_cupy`, which runs the CUDA sources on the CPU: each launch in two
 orders of threads, with guards around its arrays.
 """
 from __future__ import annotations

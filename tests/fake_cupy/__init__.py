@@ -1,4 +1,4 @@
-"""A stand-in for the module cupy that needs no GPU: NumPy arrays behind CuPy's rules, and CUDA kernels run by g++.
+"""A stand-in for the module cupy that needs no GPU: NumPy arrays behind CuPy's rules, and emulated CUDA kernels.
 
 It refuses what CuPy refuses (implicit conversion to NumPy, mixing with NumPy arrays, what must not happen while a
 stream captures), and more that CuPy lets pass and that is wrong: scalars and arrays of another type than the kernel's
@@ -13,8 +13,7 @@ page               what
 `functions.py`     `cupy.<function>`
 `transfers.py`     copies between host and device, pinned memory
 `cuda.py`          `cupy.cuda`: devices, streams, graphs, events, memory pools
-`compiling.py`     CUDA C++ to a shared object, by g++ and `emulator.h`
-`kernels.py`       `cupy.RawModule` and `cupy.RawKernel`
+`kernels.py`       `cupy.RawModule` and `cupy.RawKernel`, which run in `tests.cuda_emulator`
 `install.py`       the modules themselves
 =================  ====================================================================================
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.standin.state import KernelError
+from tests.fake_cupy.state import KernelError
 
 
 def test_a_kernel_runs(cp, xy, launch):

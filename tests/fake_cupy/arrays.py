@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.standin.computing import SCALARS, Array, apply, as_array, check_overlap, unwrap
-from tests.standin.memory import Memory, allocate
-from tests.standin.state import KernelError, execute, state, synchronise
-from tests.standin.transfers import copy_from_host, copy_to_host
+from tests.fake_cupy.computing import SCALARS, Array, apply, as_array, check_overlap, unwrap
+from tests.fake_cupy.memory import Memory, allocate
+from tests.fake_cupy.state import KernelError, execute, state, synchronise
+from tests.fake_cupy.transfers import copy_from_host, copy_to_host
 
 
 class ndarray(Array):
@@ -46,7 +46,7 @@ class ndarray(Array):
     @property
     def device(self) -> Any:
         """The device."""
-        from tests.standin.cuda import Device
+        from tests.fake_cupy.cuda import Device
         return Device(0)
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class ndarray(Array):
                         "array explicitly.")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **kwargs: Any) -> Any:
-        from tests.standin.functions import FUNCTIONS
+        from tests.fake_cupy.functions import FUNCTIONS
         function = FUNCTIONS.get(ufunc.__name__)
         if method != "__call__" or function is None or len(out) > 1:
             return NotImplemented
@@ -74,7 +74,7 @@ class ndarray(Array):
         return function(*inputs, **kwargs, **({"out": out[0]} if out else {}))
 
     def __array_function__(self, func: Any, types_: Any, args: Any, kwargs: Any) -> Any:
-        from tests.standin.functions import FUNCTIONS
+        from tests.fake_cupy.functions import FUNCTIONS
         function = FUNCTIONS.get(func.__name__)
         return NotImplemented if function is None else function(*args, **kwargs)
 
@@ -132,7 +132,7 @@ class ndarray(Array):
         return apply("copy", np.ndarray.copy, self)
 
     def __reduce__(self) -> Any:
-        from tests.standin.functions import FUNCTIONS
+        from tests.fake_cupy.functions import FUNCTIONS
         return FUNCTIONS["array"], (self.get(),)
 
     # ------------------------------------------------------------------ parts

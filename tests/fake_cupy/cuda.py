@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tests.standin.state import CUDARuntimeError, KernelError, Operation, state, synchronise
+from tests.fake_cupy.state import CUDARuntimeError, KernelError, Operation, state, synchronise
 
 if TYPE_CHECKING:
-    from tests.standin.memory import Memory
+    from tests.fake_cupy.memory import Memory
 
 FREE_MEMORY = 8 << 30
 

@@ -6,7 +6,7 @@ import gc
 import numpy as np
 import pytest
 
-from tests.standin.state import CUDARuntimeError, KernelError, state
+from tests.fake_cupy.state import CUDARuntimeError, KernelError, state
 
 
 def test_a_graph_does_at_each_launch_what_was_captured(cp, xy, launch):

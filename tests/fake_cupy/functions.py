@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.standin.arrays import ndarray
-from tests.standin.computing import apply, arrays_in, fresh
-from tests.standin.state import execute, synchronise
-from tests.standin.transfers import copy_from_host
+from tests.fake_cupy.arrays import ndarray
+from tests.fake_cupy.computing import apply, arrays_in, fresh
+from tests.fake_cupy.state import execute, synchronise
+from tests.fake_cupy.transfers import copy_from_host
 
 _UFUNCS = """
     absolute abs add arccos arcsin arctan arctan2 bitwise_and bitwise_or bitwise_xor ceil copysign cos cosh divide equal

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.standin.state import state
+from tests.fake_cupy.state import state
 
 CANARY, PAGE, GUARD = 256, mmap.PAGESIZE, 4 << 20
 _libc = ctypes.CDLL(None)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minicnn.backend import array_module, as_floating, use_backend
-from tests.standin.state import KernelError
+from tests.fake_cupy.state import KernelError
 
 # ---------------------------------------------------------------------------- NumPy stays outside
 

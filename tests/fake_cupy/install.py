@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.standin import arrays, compiling, cuda, functions, kernels, transfers
-from tests.standin.state import state
+from tests.cuda_emulator import compiling
+from tests.fake_cupy import arrays, cuda, functions, kernels, transfers
+from tests.fake_cupy.state import state
 
 _FROM_NUMPY = """
     float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool_ complex64 complex128 intp uintp
@@ -35,7 +36,7 @@ class _Cupy(types.ModuleType):
         if name in _NOT_HERE:
             raise NotImplementedError(f"CuPy has cupy.{name}, the stand-in does not")
         raise AttributeError(f"module 'cupy' (the stand-in of the tests) has no attribute {name!r}; if CuPy has it, "
-                             "add it to tests/standin")
+                             "add it to tests/fake_cupy")
 
 
 def modules() -> dict[str, types.ModuleType]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.standin.memory import Memory, allocate
-from tests.standin.state import KernelError, execute, refuse_in_capture, state, synchronise
+from tests.fake_cupy.memory import Memory, allocate
+from tests.fake_cupy.state import KernelError, execute, refuse_in_capture, state, synchronise
 
 REFUSED_KEYWORDS = {"where", "initial", "subok", "like", "mode"}
 SCALARS = (bool, int, float, complex, np.generic)
@@ -52,7 +52,7 @@ def fresh(shape: Any, dtype: Any) -> Any:
 
 def as_array(data: np.ndarray, memory: Memory) -> Any:
     """Return NumPy's array `data`, which lies in `memory`, as a `cupy.ndarray`."""
-    from tests.standin.arrays import ndarray  # which is made with the functions of this page
+    from tests.fake_cupy.arrays import ndarray  # which is made with the functions of this page
     array = object.__new__(ndarray)
     array._data, array._memory = data, memory
     return array

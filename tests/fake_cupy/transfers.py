@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.standin.computing import Array
-from tests.standin.state import KernelError, execute, state, synchronise
+from tests.fake_cupy.computing import Array
+from tests.fake_cupy.state import KernelError, execute, state, synchronise
 
 _pinned: dict[int, int] = {}        # address and bytes of the arrays that `empty_pinned` made
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.standin.arrays import ndarray
-from tests.standin.compiling import Compiled, Parameter, check_options, compile_kernels
-from tests.standin.memory import Memory
-from tests.standin.state import ORDERS, KernelError, execute, state
+from tests.cuda_emulator.compiling import Compiled, Parameter, check_options, compile_kernels
+from tests.fake_cupy.arrays import ndarray
+from tests.fake_cupy.memory import Memory
+from tests.fake_cupy.state import ORDERS, KernelError, execute, state
 
 
 class RawModule:
