@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from experiments.pipeline.lab import Lab
 from experiments.pipeline.stage import Stage, Workplace
+from experiments.pipeline.versions import present
 from minicnn.plumbing.folders import FolderInUse
 
 
@@ -53,6 +54,7 @@ def run_stages(lab: Lab, stages: Sequence[Stage], say: Callable[[str], None] = p
     if len(todo) < len(stages):
         say(f"{len(stages) - len(todo)} of {len(stages)} stages are done already")
     expected = {stage: stage.estimate(lab)[0] for stage in todo}
+    versions = present()            # of the code that is imported: a commit made meanwhile is not what runs
     begin = time.perf_counter()
     for i in range(len(todo)):
         with ExitStack() as held:
@@ -62,7 +64,7 @@ def run_stages(lab: Lab, stages: Sequence[Stage], say: Callable[[str], None] = p
             if lab.store.has(stage.name, stage.key(lab)):
                 say(f"[{i + 1}/{len(expected)}] {stage.name}: done by another command")
                 continue
-            lab.store.write(stage.name, stage.key(lab), stage.run(lab))
+            lab.store.write(stage.name, stage.key(lab), stage.run(lab)._replace(made_by=versions))
         now = time.perf_counter()
         left = sum(expected[stage] for stage in todo)
         left *= (now - begin) / (sum(expected.values()) - left)

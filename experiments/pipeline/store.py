@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.pipeline.versions import is_record
 from minicnn.npz import CheckpointError, read_archive, remove_unfinished, writable_folder, write_archive
 from minicnn.plumbing import folders
 
@@ -22,10 +23,22 @@ _FORMAT = ("minicnn experiments stage", 1)
 
 
 class Result(NamedTuple):
-    """What a stage found: `plain`, JSON values, and `arrays`. ``plain["seconds"]`` is the time it took."""
+    """What a stage found.
+
+    Attributes
+    ----------
+    plain : dict
+        JSON values. ``plain["seconds"]`` is the time that the stage took.
+    arrays : dict
+        Arrays by name.
+    made_by : dict or None
+        The versions that made the result (`pipeline.versions.present`); None if they are unknown, as in files that
+        were stored before versions were recorded.
+    """
 
     plain: dict[str, Any]
     arrays: dict[str, np.ndarray]
+    made_by: dict[str, str] | None = None
 
 
 def key_of(description: dict[str, Any]) -> str:
@@ -80,16 +93,20 @@ class Store:
         Raises
         ------
         CheckpointError
-            The file is damaged; the message says to delete it.
+            The file is damaged, or its header is not that of a result; the message says to delete it.
         """
         path = self.path(name, key)
         if not path.exists():
             return None
         try:
             header, arrays = read_archive(path, *_FORMAT)
+            plain, made_by = header.get("plain"), header.get("made_by")
+            if not isinstance(plain, dict) or not (made_by is None or is_record(made_by)):
+                raise CheckpointError(f"{path}: its header is damaged: expected 'plain', a dict of what the stage "
+                                      "found, and 'made_by', a dict of versions or nothing")
         except CheckpointError as error:
             raise CheckpointError(f"{error}; delete the file, and the next run makes it anew") from error
-        return Result(header["plain"], arrays)
+        return Result(plain, arrays, made_by)
 
     @contextmanager
     def owned(self, name: str, key: str, wait: Callable[[str], None] | None = None) -> Iterator[None]:
@@ -112,4 +129,4 @@ class Store:
         OSError
             The folder cannot be written or the disk is full.
         """
-        write_archive(self.path(name, key), *_FORMAT, {"plain": result.plain}, result.arrays)
+        write_archive(self.path(name, key), *_FORMAT, {"plain": result.plain, "made_by": result.made_by}, result.arrays)

@@ -15,7 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from experiments.figures.experiment import needs
 from experiments.pipeline.lab import Lab
+from experiments.pipeline.runner import plan
 from experiments.pipeline.stage import Stage
 from experiments.settings import SIZES
 from minicnn import __version__
@@ -39,7 +41,7 @@ def gather(lab: Lab, found: Mapping[str, dict[str, Any]], verdicts: Sequence[Any
     command : str
         That began the run.
     stages : sequence of Stage
-        Whose times are listed.
+        Whose times are listed, and whose versions are those that made a figure.
 
     Returns
     -------
@@ -56,10 +58,22 @@ def gather(lab: Lab, found: Mapping[str, dict[str, Any]], verdicts: Sequence[Any
         "data": {"name": lab.sizes.data, "classes": list(lab.class_names), "images": parts,
                  "fingerprint": lab.fingerprint(SIZES["cnn1"])},
         "environment": environment(),
+        "made_by": {name: _made_by(lab, name, stages) for name in found},
         "command": command,
         "timings": {stage.name: lab.result(stage).plain["seconds"] for stage in stages},
     }
     return json.loads(json.dumps(gathered, allow_nan=False))
+
+
+def _made_by(lab: Lab, name: str, stages: Sequence[Stage]) -> list[dict[str, str] | None]:
+    """Return the versions that made the results of an experiment, each once; None stands for unknown ones."""
+    own = {(stage.name, stage.key(lab)) for stage in plan(needs([name], lab.sizes), lab)}
+    results = [lab.result(stage) for stage in stages if (stage.name, stage.key(lab)) in own]
+    records: list[dict[str, str] | None] = []
+    for result in results:
+        if result.made_by not in records:
+            records.append(result.made_by)
+    return records
 
 
 def environment() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from experiments.analysis.claims import ALPHA, CLAIMS
 from experiments.figures import experiment
 from experiments.figures.layers import CLASSIFIERS
 from experiments.pipeline.runner import duration
+from experiments.pipeline.versions import mixture
 from experiments.report.alternative import alternative_text
 from experiments.report.markup import Html, difference, is_whole, join, none, number, scrolling, table, tag
 from experiments.settings import MODELS, PRESETS
@@ -83,7 +84,9 @@ def render(contents: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str:
     reasons = caveats(contents)
     sections = {"claims": ("The paper's claims", _claims(contents["claims"], set(found)))}
     for name, values in found.items():
-        sections[name] = (experiment.module(name).TITLE, _experiment(name, values, pictures[name], not reasons))
+        mixed = mixture(contents.get("made_by", {}).get(name, []))
+        sections[name] = (experiment.module(name).TITLE,
+                          _experiment(name, values, pictures[name], not reasons, mixed))
     sections |= {"method": ("How it was done", _method(contents)), "timings": ("Times", _timings(contents["timings"])),
                  "environment": ("Command and environment", _environment(contents))}
     links = [tag("li", tag("a", title, href=f"#{key}")) for key, (title, _) in sections.items()]
@@ -174,13 +177,15 @@ def _claims(claims: list[dict[str, Any]], sections: set[str]) -> Html:
             tag("tbody", join(rows, "\n"), role="rowgroup"), class_="claims", role="table")], "\n")
 
 
-def _experiment(name: str, found: dict[str, Any], picture: Picture, comparable: bool) -> Html:
+def _experiment(name: str, found: dict[str, Any], picture: Picture, comparable: bool, mixed: str) -> Html:
     module = experiment.module(name)
     caption = " ".join((module.__doc__ or module.TITLE).split("\n\n")[0].split())
     image = tag("img", src=picture.uri, alt=alternative_text(name, found), width=picture.width, height=picture.height)
     parts = [tag("figure", scrolling(f"Picture: {module.TITLE}", image, "picture"), tag("figcaption", caption)),
              table("The paper's numbers and ours", ROW, map(_row, found["rows"]),
                    "" if comparable else "(not comparable: other data or sizes)", module.TITLE)]
+    if mixed:
+        parts.append(tag("p", MIXED, mixed, ".", class_="note"))
     chosen = list(_leaves(found.get("chosen", {})))
     if chosen:
         keys = list(chosen[0][1])
@@ -189,6 +194,7 @@ def _experiment(name: str, found: dict[str, Any], picture: Picture, comparable: 
     return join(parts, "\n")
 
 
+MIXED = "The results behind this figure were not all made by the same versions: "
 ROW = ("what", "paper", "ours", "std", "seeds", "ours − paper")
 
 

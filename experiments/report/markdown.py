@@ -11,8 +11,9 @@ from typing import Any
 
 from experiments.analysis.claims import ALPHA
 from experiments.figures import experiment
+from experiments.pipeline.versions import mixture
 from experiments.report.alternative import alternative_text
-from experiments.report.html import caveats
+from experiments.report.html import MIXED, caveats
 from experiments.report.markup import difference, is_whole, number
 from minicnn.npz import write_atomically
 
@@ -36,8 +37,10 @@ def render(contents: Mapping[str, Any]) -> str:
         f"p is the largest of the p-values that a verdict rests on; a difference counts if it is below {ALPHA}.",
         claims_table(contents["claims"])]
     for name, values in found.items():
+        mixed = mixture(contents.get("made_by", {}).get(name, []))
         parts += [f"## {experiment.module(name).TITLE}", f"![{alternative_text(name, values)}]({name}.png)",
-                  table(("what", "paper", "ours", "std", "seeds", "ours − paper"), map(_row, values["rows"]))]
+                  table(("what", "paper", "ours", "std", "seeds", "ours − paper"), map(_row, values["rows"])),
+                  *([f"{MIXED}{mixed}."] if mixed else [])]
     parts += ["## Command and environment", f"```\n{contents['command']}\n```",
               table(("what", "value"), sorted(contents["environment"].items()))]
     return "\n\n".join(parts) + "\n"

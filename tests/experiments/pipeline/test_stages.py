@@ -11,6 +11,7 @@ import pytest
 
 from experiments.analysis.svms import Distances
 from experiments.figures.experiment import needs
+from experiments.pipeline import runner
 from experiments.pipeline.lab import Lab
 from experiments.pipeline.runner import plan, run_stages
 from experiments.pipeline.stage import Stage
@@ -191,6 +192,18 @@ def test_run_stages_goes_on_where_it_was(lab: Lab, tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in said] == [
         "[1/4] train-cnn1-seed0", "[2/4] forest-cnn1-seed0-layer1", "2 of 4 stages are done already",
         "[1/2] forest-cnn1-seed0-layer2", "[2/2] forest-pixels28-seed0"]
+
+
+def test_each_result_records_the_versions_that_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those at the begin of the run: what is imported goes on running whatever is installed or pulled meanwhile."""
+    lab = lab_of(tmp_path)
+    stages = [Forest("cnn1", seed, 0) for seed in range(3)]
+    monkeypatch.setattr(runner, "present", lambda: {"minicnn": "old"})
+    run_stages(lab, stages[:1], say=lambda line: None)
+    answers = iter([{"minicnn": "new"}, {"minicnn": "newer"}])
+    monkeypatch.setattr(runner, "present", lambda: next(answers))
+    run_stages(lab, stages, say=lambda line: None)
+    assert [lab.result(stage).made_by for stage in stages] == [{"minicnn": v} for v in ("old", "new", "new")]
 
 
 def test_layers_are_those_before_the_softmax() -> None:

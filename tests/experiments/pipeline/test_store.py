@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.pipeline.store import Result, Store, key_of
-from minicnn.npz import CheckpointError
+from minicnn.npz import CheckpointError, write_archive
 
 KEY = "0" * 16
 
@@ -20,6 +20,31 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     for name, array in arrays.items():
         np.testing.assert_array_equal(found.arrays[name], array)
         assert found.arrays[name].dtype == array.dtype
+
+
+def test_versions_are_kept_with_a_result(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write("forest", KEY, Result({}, {}, {"minicnn": "0.1"}))
+    found = store.read("forest", KEY)
+    assert found is not None and found.made_by == {"minicnn": "0.1"}
+
+
+def test_a_result_of_the_time_before_versions_were_recorded_is_read(tmp_path: Path) -> None:
+    """The header had the one entry ``plain``."""
+    store = Store(tmp_path)
+    write_archive(store.path("forest", KEY), "minicnn experiments stage", 1, {"plain": {"accuracy": 0.5}},
+                  {"predicted": np.arange(3)})
+    found = store.read("forest", KEY)
+    assert found is not None and found.plain == {"accuracy": 0.5} and found.made_by is None
+
+
+@pytest.mark.parametrize("header", [{}, {"plain": [0.5]}, {"plain": {}, "made_by": "0.1"}, {"plain": {}, "made_by": {}},
+                                    {"plain": {}, "made_by": {"numpy": 2}}, {"plain": {}, "made_by": {"numpy": "2\n"}}])
+def test_a_header_that_is_not_that_of_a_result_is_an_error(tmp_path: Path, header: dict[str, object]) -> None:
+    store = Store(tmp_path)
+    write_archive(store.path("forest", KEY), "minicnn experiments stage", 1, header, {})
+    with pytest.raises(CheckpointError, match=r"forest-.*its header is damaged.*delete the file"):
+        store.read("forest", KEY)
 
 
 def test_a_result_belongs_to_one_name_and_key(tmp_path: Path) -> None:

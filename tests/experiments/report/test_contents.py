@@ -1,6 +1,7 @@
 """The report: what it holds, and what is written."""
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ from experiments.analysis.claims import Verdict
 from experiments.figures import experiment
 from experiments.pipeline.lab import Lab
 from experiments.pipeline.stages import Forest, Machines
+from experiments.pipeline.store import Result
 from experiments.report import contents as kept
 from experiments.report import html
 from experiments.report.alternative import alternative_text
@@ -56,6 +58,21 @@ def test_contents_are_plain_and_without_arrays(tmp_path: Path) -> None:
                                 "fingerprint": lab.fingerprint(28)}
     assert (contents["settings"]["preset"], contents["settings"]["trees"]) == ("smoke", 40)
     assert contents["environment"]["numpy"] == np.__version__
+
+
+def test_results_of_other_versions_and_of_unknown_ones_are_told_by_figure(tmp_path: Path) -> None:
+    """The figure needs both stages; the forest was stored before versions were recorded, and again by two others."""
+    lab = told_lab(tmp_path)
+    seeds = [Forest("cnn1", seed, 0) for seed in range(3)]
+    lab.sizes = dataclasses.replace(lab.sizes, seeds={"cnn1": 3, "cnn2": 1, "cnn3": 1})
+    for stage, made_by in zip(seeds, (None, {"numpy": "2.0"}, {"numpy": "2.1"})):
+        lab.store.write(stage.name, stage.key(lab), Result({"seconds": 1.0}, {}, made_by))
+    contents = kept.gather(lab, {"fig2": {}, "fig1": {}}, [], "command", seeds)
+    assert contents["made_by"] == {"fig2": [None, {"numpy": "2.0"}, {"numpy": "2.1"}], "fig1": []}
+
+
+def test_figures_of_one_version_are_not_mixed(tmp_path: Path) -> None:
+    assert contents_of(tmp_path, 1.0)[1]["made_by"] == {"fig2": [None]}
 
 
 def test_only_timings_depend_on_time_and_nothing_on_the_folder(tmp_path: Path) -> None:

@@ -206,3 +206,12 @@ def test_hostile_text_stays_text(root: Element, tmp_path: Path) -> None:
         element.tag for element in root.all("section", "table", "img", "b")]
     assert other.by_id("fig2").all("table")[0].cells()[1][:2] == ['"><img src=x onerror=y>', HOSTILE]
     assert other.by_id("claims").all("table")[0].cells()[1][1:4:2] == ["</td></table>see Figure 2", "<b>&lt;"]
+
+
+def test_a_figure_of_several_versions_says_so(tmp_path: Path) -> None:
+    versions = [{"commit": HOSTILE}, {"commit": "b"}, None]
+    root = written(tmp_path, made_up(made_by={"fig1": [None], "fig2": versions}))
+    told = [element.text for element in root.by_id("fig2").all("p") if "same versions" in element.text]
+    assert told == ["The results behind this figure were not all made by the same versions: "
+                    f"commit {HOSTILE}; commit b; unknown versions."]
+    assert "same versions" not in root.by_id("fig1").text

@@ -25,6 +25,16 @@ def test_claims_and_pictures_are_there_in_order() -> None:
     assert "Not comparable" not in text
 
 
+MIXED = "The results behind this figure were not all made by the same versions: numpy 2.0; numpy 2.1."
+
+
+def test_a_figure_of_several_versions_says_so() -> None:
+    one, other = {"minicnn": "0.1", "numpy": "2.0"}, {"minicnn": "0.1", "numpy": "2.1"}
+    text = markdown.render(made_up(made_by={"fig1": [one], "fig2": [one, other]}))
+    assert text.count(MIXED) == 1 and text.index("](fig2.png)") < text.index(MIXED)
+    assert "same versions" not in markdown.render(made_up())        # a results.json from before versions were recorded
+
+
 def test_a_run_that_cannot_be_compared_says_so() -> None:
     contents = made_up(data={"name": "mnist:m", "classes": list("0123456789"), "fingerprint": "",
                              "images": {"training": 60, "validation": 1, "test": 10}})
