@@ -10,6 +10,7 @@ its input, and writes the gradients of its own parameters on the way. There is n
 """
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -28,21 +29,22 @@ _NAMES = {Conv2d: "Convolution", Linear: "Fully Connected", ReLU: "ReLU", Maxout
 
 
 def _layers(stages: Any) -> list[list[Layer]]:
-    """Return `stages` as lists of layers, of which none has another place already."""
+    """Return `stages` as lists of layers; a layer that another network has is copied, as that one computes with it."""
     lists = [list(sequence(stage) or ()) for stage in sequence(stages) or ()]
     if not lists or not all(lists):
         raise ValueError("stages: expected at least one stage, each with at least one layer: a list of lists, such as "
                          "[[Conv2d(32, 5), ReLU()], [Flatten(), Linear(10)]]")
     seen: set[int] = set()
     for number, stage in enumerate(lists, start=1):
-        for layer in stage:
+        for k, layer in enumerate(stage):
             if not isinstance(layer, Layer):
                 raise ValueError(f"stage {number} holds {layer!r}: expected a layer, such as ReLU()")
-            if id(layer) in seen or layer.placed == id(layer):
-                where = "stands there twice" if id(layer) in seen else "belongs to another network already"
-                raise ValueError(f"stage {number}: the layer object {layer!r} {where}: two places cannot share what it "
-                                 f"keeps for the backward pass; make a new {type(layer).__name__} for each")
+            if id(layer) in seen:
+                raise ValueError(f"stage {number}: the layer object {layer!r} stands there twice: two places cannot "
+                                 f"share what it keeps for the backward pass; make a new {type(layer).__name__} for each")
             seen.add(id(layer))
+            if layer.placed == id(layer):
+                stage[k] = copy.deepcopy(layer)
     return lists
 
 
@@ -52,8 +54,8 @@ class Network:
     Parameters
     ----------
     stages : sequence of sequences of Layer
-        One sequence for each layer of the paper; the last ends in the logits, shape (n_classes,). Each layer object
-        has one place in one network.
+        One sequence for each layer of the paper; the last ends in the logits, shape (n_classes,). A layer object has
+        one place; one that another network has already is copied.
     input_shape : (int, int, int)
         Channels, height and width of an image.
     seed : int
@@ -355,7 +357,7 @@ class Network:
         """Return the rows of one stage; an activation shares the row of the layer it follows."""
         rows: list[tuple[str, str, str, str, str]] = []
         for k, layer in enumerate(stage):
-            kind, size = _NAMES[type(layer)], layer.size()
+            kind, size = _NAMES[type(layer)], layer.size_text()
             if isinstance(layer, (ReLU, Maxout)) and rows:
                 _, before, before_size, _, count = rows.pop()
                 kind, size = f"{before} + {kind}", ", ".join(filter(None, (before_size, size)))
