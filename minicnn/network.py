@@ -41,7 +41,8 @@ def _layers(stages: Any) -> list[list[Layer]]:
                 raise ValueError(f"stage {number} holds {layer!r}: expected a layer, such as ReLU()")
             if id(layer) in seen:
                 raise ValueError(f"stage {number}: the layer object {layer!r} stands there twice: two places cannot "
-                                 f"share what it keeps for the backward pass; make a new {type(layer).__name__} for each")
+                                 "share what it keeps for the backward pass; make a new "
+                                 f"{type(layer).__name__} for each")
             seen.add(id(layer))
             if layer.placed == id(layer):
                 stage[k] = copy.deepcopy(layer)
