@@ -143,11 +143,15 @@ def _source(spec: ModuleSpec) -> _Source:
     if known is None or known.spec is not spec:
         # The loader reads archives of modules too.
         data = spec.loader.get_data(spec.origin)    # type: ignore[union-attr]
-        code = re.sub("#.*", "", data.decode(errors="replace"))
-        imports = tuple(f"{module}.{name}"
-                        for module, names in _FROM.findall(code) for name in re.findall(r"\w+", names))
-        known = _sources[spec.name] = _Source(spec, hashlib.sha256(data).digest(), imports)
+        known = _Source(spec, hashlib.sha256(data).digest(), _imports(data.decode(errors="replace")))
+        _sources[spec.name] = known
     return known
+
+
+def _imports(source: str) -> tuple[str, ...]:
+    """Return "module.name" for what a module imports. To parse it with `ast` takes ten times as long."""
+    code = re.sub(r"#.*|\\\r?\n", "", source)        # neither comments nor ends of lines that go on
+    return tuple(f"{module}.{name}" for module, names in _FROM.findall(code) for name in re.findall(r"\w+", names))
 
 
 class _Cache(FunctionCache):
