@@ -47,7 +47,7 @@ def per_image(net: Any) -> tuple[int, int]:
                 each.append(convolution(1, C, F, (KH, KW), (H, W)))
             case layers.MaxPool2d():
                 H, W = (output_size(n, k, s, p, layer.ceil_mode)
-                        for n, k, s, p in zip((H, W), layer.window, layer.stride, layer.pad))
+                        for n, k, s, p in zip((H, W), layer.size, layer.stride, layer.pad))
             case layers.Linear():
                 each.append(2 * layer.w.value.size)
     return sum(each), 3 * sum(each) - each[0]

@@ -38,7 +38,7 @@ class TorchNetwork(nn.Module):
                 case layers.Maxout():
                     x = x.unflatten(1, (-1, layer.pieces)).amax(2)
                 case layers.MaxPool2d():
-                    x = F.max_pool2d(x, layer.window, layer.stride, layer.pad, ceil_mode=layer.ceil_mode)
+                    x = F.max_pool2d(x, layer.size, layer.stride, layer.pad, ceil_mode=layer.ceil_mode)
                 case layers.Dropout():
                     if self.training:
                         scale = 1 / (1 - layer.drop_prob) if layer.scale is None else layer.scale

@@ -272,7 +272,7 @@ def _seen(net: Network, stage: int, axis: int) -> list[set[int]]:
     seen = [{i} for i in range(net.input_shape[1 + axis])]
     for layer in chain(*net.stages[:stage]):
         if isinstance(layer, (Conv2d, MaxPool2d)):
-            size = (layer.kernel if isinstance(layer, Conv2d) else layer.window)[axis]
+            size = layer.size[axis]
             step, pad = layer.stride[axis], layer.pad[axis]
             windows = ops.output_size(len(seen), size, step, pad, isinstance(layer, MaxPool2d) and layer.ceil_mode)
             corners = [o * step - pad for o in range(windows)]

@@ -39,7 +39,7 @@ class FusedLayer(Layer):
         self.conv = conv
         self.geometry = Geometry(
             conv.stride, conv.pad, activation.pieces if isinstance(activation, Maxout) else 1,
-            isinstance(activation, ReLU), pooling.window if pooling else one, pooling.stride if pooling else one,
+            isinstance(activation, ReLU), pooling.size if pooling else one, pooling.stride if pooling else one,
             pooling.pad if pooling else (0, 0), pooling.ceil_mode if pooling else False)
 
     def forward(self, x: Any, training: bool = False) -> Any:

@@ -6,6 +6,7 @@ and `backward` uses it once.
 """
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -64,10 +65,19 @@ class Layer:
         return []
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, as plain data."""
-        return {}
+        """Return the constructor's arguments as plain data: each is kept in the attribute of its own name.
 
-    def size(self) -> str:
+        Examples
+        --------
+        >>> MaxPool2d(3, stride=2).config()
+        {'size': [3, 3], 'stride': [2, 2], 'pad': [0, 0], 'ceil_mode': False}
+        """
+        if type(self).__init__ is object.__init__:
+            return {}
+        values = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def size_text(self) -> str:
         """Return the entry of this layer in the size column of the summary."""
         return ""
 
@@ -136,13 +146,13 @@ class Conv2d(_Weighted):
     def __init__(self, filters: int, size: Any, stride: Any = 1, pad: Any = 0, init_limit: float | None = None):
         super().__init__(init_limit)
         self.filters = positive(filters, "filters")
-        self.kernel = pair(size, "size", 1)
+        self.size = pair(size, "size", 1)
         self.stride = pair(stride, "stride", 1)
         self.pad = pair(pad, "pad", 0)
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any) -> Shape:
         C, H, W = image_shape(self, input_shape)
-        (KH, KW), (SH, SW), (PH, PW) = self.kernel, self.stride, self.pad
+        (KH, KW), (SH, SW), (PH, PW) = self.size, self.stride, self.pad
         self.make_parameters((self.filters, C, KH, KW), rng, dtype)
         return self.filters, ops.output_size(H, KH, SH, PH), ops.output_size(W, KW, SW, PW)
 
@@ -154,42 +164,34 @@ class Conv2d(_Weighted):
         dx, self.w.grad[...], self.b.grad[...] = ops.conv2d_backward(dy, self.take_cache())
         return dx
 
-    def config(self) -> dict[str, Any]:
-        return {"filters": self.filters, "size": list(self.kernel), "stride": list(self.stride),
-                "pad": list(self.pad), "init_limit": self.init_limit}
-
-    def size(self) -> str:
-        return f"{self.filters} {by(self.kernel)} filters" + stride_and_pad(self.stride, (1, 1), self.pad)
+    def size_text(self) -> str:
+        return f"{self.filters} {by(self.size)} filters" + stride_and_pad(self.stride, (1, 1), self.pad)
 
 
 class MaxPool2d(Layer):
     """Maximum over windows; see `minicnn.ops.pool`. The stride defaults to the window's size."""
 
     def __init__(self, size: Any, stride: Any = None, pad: Any = 0, ceil_mode: bool = False):
-        self.window = pair(size, "size", 1)
-        self.stride = self.window if stride is None else pair(stride, "stride", 1)
+        self.size = pair(size, "size", 1)
+        self.stride = self.size if stride is None else pair(stride, "stride", 1)
         self.pad = pair(pad, "pad", 0)
         self.ceil_mode = flag(ceil_mode, "ceil_mode")
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any) -> Shape:
         C, H, W = image_shape(self, input_shape)
         OH, OW = (ops.output_size(n, k, s, p, self.ceil_mode)
-                  for n, k, s, p in zip((H, W), self.window, self.stride, self.pad))
+                  for n, k, s, p in zip((H, W), self.size, self.stride, self.pad))
         return C, OH, OW
 
     def forward(self, x: Any, training: bool = False) -> Any:
-        y, self.cache = ops.max_pool2d(x, self.window, self.stride, self.pad, self.ceil_mode)
+        y, self.cache = ops.max_pool2d(x, self.size, self.stride, self.pad, self.ceil_mode)
         return y
 
     def backward(self, dy: Any) -> Any:
         return ops.max_pool2d_backward(dy, self.take_cache())
 
-    def config(self) -> dict[str, Any]:
-        return {"size": list(self.window), "stride": list(self.stride), "pad": list(self.pad),
-                "ceil_mode": self.ceil_mode}
-
-    def size(self) -> str:
-        return by(self.window) + stride_and_pad(self.stride, None, self.pad)
+    def size_text(self) -> str:
+        return by(self.size) + stride_and_pad(self.stride, None, self.pad)
 
 
 class ReLU(Layer):
@@ -225,10 +227,7 @@ class Maxout(Layer):
     def backward(self, dy: Any) -> Any:
         return ops.maxout_backward(dy, self.take_cache())
 
-    def config(self) -> dict[str, Any]:
-        return {"pieces": self.pieces}
-
-    def size(self) -> str:
+    def size_text(self) -> str:
         return f"{self.pieces} pieces"
 
 
@@ -263,10 +262,7 @@ class Dropout(Layer):
     def backward(self, dy: Any) -> Any:
         return ops.dropout_backward(dy, self.take_cache())
 
-    def config(self) -> dict[str, Any]:
-        return {"drop_prob": self.drop_prob, "scale": self.scale}
-
-    def size(self) -> str:
+    def size_text(self) -> str:
         return f"drop {self.drop_prob:g}"
 
 
@@ -305,10 +301,7 @@ class Linear(_Weighted):
         dx, self.w.grad[...], self.b.grad[...] = ops.linear_backward(dy, self.take_cache())
         return dx
 
-    def config(self) -> dict[str, Any]:
-        return {"units": self.units, "init_limit": self.init_limit}
-
-    def size(self) -> str:
+    def size_text(self) -> str:
         return f"{self.units} units"
 
 

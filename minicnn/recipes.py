@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from minicnn.layers import Maxout
 from minicnn.network import Network
 from minicnn.optim import SGD, MaxNorm
 from minicnn.schedules import Exponential
@@ -29,7 +30,9 @@ class Recipe(NamedTuple):
 
 
 def default(net: Network) -> Recipe:
-    """Return the recipe of `net`: `maxout` for ``cnn3``, whose tiny first weights need it, else `standard`.
+    """Return the recipe of `net`: `maxout` for a network with a layer `Maxout`, such as CNN3, else `standard`.
+
+    The layers decide, so a network keeps its recipe whatever it is called.
 
     Examples
     --------
@@ -37,7 +40,8 @@ def default(net: Network) -> Recipe:
     >>> default(models.cnn3()).optimizer.lr
     Exponential(start=0.04, factor=0.955, floor=0.0, per='epoch')
     """
-    return maxout(net) if net.name == "cnn3" else standard(net)
+    layers = (layer for stage in net.stages for layer in stage)
+    return maxout(net) if any(isinstance(layer, Maxout) for layer in layers) else standard(net)
 
 
 def standard(net: Network) -> Recipe:
@@ -69,6 +73,7 @@ def maxout(net: Network) -> Recipe:
     >>> maxout(models.cnn3()).constraints[0].limit
     0.9
     """
-    first, *rest = [p for p in net.parameters() if p.value.ndim > 1]
     optimizer = SGD(net.parameters(), Exponential(MAXOUT_LR, MAXOUT_DECAY, per="epoch"), MOMENTUM)
-    return Recipe(optimizer, [MaxNorm([first], 0.9), MaxNorm(rest, 1.9365)])
+    weights = [p for p in net.parameters() if p.value.ndim > 1]
+    limits = [MaxNorm(weights[:1], 0.9)]
+    return Recipe(optimizer, limits + [MaxNorm(weights[1:], 1.9365)] if weights[1:] else limits)

@@ -119,7 +119,7 @@ def project_by_torch(torch, net, x, stage, channel):
         if isinstance(layer, Conv2d):
             y = f.conv2d(y, w, b, layer.stride, layer.pad)
         elif isinstance(layer, MaxPool2d):
-            y = f.max_pool2d(y, layer.window, layer.stride, layer.pad, ceil_mode=layer.ceil_mode)
+            y = f.max_pool2d(y, layer.size, layer.stride, layer.pad, ceil_mode=layer.ceil_mode)
         elif isinstance(layer, ReLU):
             y = Rectify.apply(y, y.clamp_min(0))
         elif isinstance(layer, Maxout):
@@ -186,7 +186,7 @@ def test_unpooling_puts_each_value_where_its_window_had_its_maximum(rng, pooling
     H, W = 7, 8
     net = Network([[MaxPool2d(**pooling)], [Flatten(), Linear(2)]], (2, H, W))
     x = rng.normal(size=(3, 2, H, W)).astype(np.float32) - 2  # mostly negative: a zero in the padding would win
-    (KH, KW), (sy, sx), (py, px) = net.stages[0][0].window, net.stages[0][0].stride, net.stages[0][0].pad
+    (KH, KW), (sy, sx), (py, px) = net.stages[0][0].size, net.stages[0][0].stride, net.stages[0][0].pad
     _, OH, OW = net.shapes[1]
     expected = np.zeros_like(x)
     for n, oy, ox in np.ndindex(3, OH, OW):

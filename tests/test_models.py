@@ -4,8 +4,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minicnn import models, recipes
-from minicnn.layers import Dropout
+from minicnn import Network, load, models, recipes, save
+from minicnn.layers import Dropout, Flatten, Linear, Maxout
 
 PRINTED = {  # PAPER: Tables I, II, III
     "cnn1": ["(32,12,12)", "(48,4,4)", "(64,1,1)", "121", "121"],
@@ -60,6 +60,22 @@ def test_cnn3_recipe_has_the_published_norms_and_a_rate_that_falls():
     assert (first.limit, rest.limit) == (0.9, 1.9365)
     assert [p.name for p in first.parameters] == ["stage1.conv2d.w"]
     assert [p.name for p in rest.parameters] == ["stage2.conv2d.w", "stage3.conv2d.w", "stage4.linear.w"]
+
+
+def test_the_layers_decide_on_the_recipe_and_not_the_name(tmp_path):
+    renamed = models.cnn3(n_classes=3)
+    renamed.name = "plankton"
+    save(renamed, tmp_path / "net.npz")
+    for net in (renamed, load(tmp_path / "net.npz"), models.cnn3(n_classes=3, dropout="none")):
+        optimizer, constraints = recipes.default(net)
+        assert (optimizer.rates(), [c.limit for c in constraints]) == ((0.04, 0.9), [0.9, 1.9365])
+    other = Network([[Flatten(), Linear(3)]], (1, 4, 4), name="cnn3")
+    assert [c.limit for c in recipes.default(other).constraints] == [recipes.MAX_NORM]
+
+
+def test_a_maxout_network_of_one_layer_of_weights_has_a_recipe():
+    optimizer, constraints = recipes.default(Network([[Flatten(), Linear(6), Maxout(2)]], (1, 4, 4)))
+    assert optimizer.rates() == (0.04, 0.9) and [c.limit for c in constraints] == [0.9]
 
 
 @pytest.mark.parametrize("name", PRINTED)
