@@ -8,7 +8,7 @@ ON_DEVICE = tests/kernels tests/test_device.py tests/ops/test_golden.py tests/cl
 INTERPRETED = tests/kernels/test_fused.py tests/ops/test_golden.py tests/test_optim.py tests/data/test_synthetic_draw.py \
 	tests/classifiers/forest/test_numba_grow.py tests/classifiers/forest/test_numba_predict.py \
 	tests/classifiers/forest/test_binning.py tests/classifiers/forest/test_growing.py \
-	tests/classifiers/svm/theory/test_smo.py tests/classifiers/svm/cpu/test_kernel_functions.py \
+	tests/classifiers/svm/theory/test_smo.py tests/classifiers/svm/cpu/test_kernel_blocks.py \
 	tests/classifiers/svm/cpu/test_gram.py tests/classifiers/svm/cpu/test_decision.py
 
 .PHONY: reproduce test test-gpu lint coverage clean

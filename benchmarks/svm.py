@@ -80,8 +80,8 @@ def child(task: dict[str, Any]) -> dict[str, Any]:
 
 def dual_objectives(machine: Any, X: np.ndarray, y: np.ndarray, task: dict[str, Any]) -> np.ndarray:
     """Return the dual objective of each binary problem, recomputed in float64 from the coefficients."""
-    from classifiers.svm.cpu.kernel_functions import Kernel
     from classifiers.svm.theory.certificates import certify
+    from classifiers.svm.theory.kernel_functions import Kernel
 
     order = np.argsort(y, kind="stable")
     place = np.empty(len(y), np.int64)

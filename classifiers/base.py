@@ -37,7 +37,7 @@ from classifiers.inputs import compare_names, dense_samples, feature_names, labe
 from classifiers.validation import check_choice, check_interval, check_sample_weight, class_weights, seed_sequence
 
 __all__ = ["Classifier", "ConvergenceWarning", "DataConversionWarning", "NotFittedError", "check_choice",
-           "check_interval", "check_sample_weight", "class_weights", "effective_jobs", "seed_sequence",
+           "check_interval", "check_sample_weight", "class_codes", "class_weights", "effective_jobs", "seed_sequence",
            "sklearn_twin"]
 
 Self = TypeVar("Self", bound="Classifier")
@@ -87,6 +87,34 @@ def _join(cls: Any, peer: Any) -> Any:
 def _revive(cls: type[Any], arguments: tuple[Any, ...]) -> Any:
     """Make the exception again that a worker process sent here."""
     return sklearn_twin(cls)(*arguments)
+
+
+def class_codes(y: Any, n_samples: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted labels, (K,), and each sample's index in them, (n_samples,) int64.
+
+    Parameters
+    ----------
+    y : array-like, (n_samples,)
+        Labels: integers, booleans, whole floats or strings. A column, (n_samples, 1), is taken with a warning.
+    n_samples : int
+        How many labels are expected.
+    name : str
+        Name of the estimator, for messages.
+
+    Raises
+    ------
+    ValueError
+        `classifiers.inputs.label_vector` refuses the labels, or all labels are equal.
+    """
+    labels = label_vector(y, n_samples, name)
+    if np.asarray(y).ndim == 2:
+        warnings.warn("A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
+                      "(n_samples,), for example using ravel().", sklearn_twin(DataConversionWarning), stacklevel=4)
+    classes, codes = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"The number of classes has to be greater than one; got 1 class, {classes[0]!r}: "
+                         f"{name} needs samples of two classes at least")
+    return classes, codes.astype(np.int64, copy=False)
 
 
 def effective_jobs(n_jobs: Any) -> int:
@@ -264,12 +292,16 @@ class Classifier:
                 raise ValueError(f"X has {array.shape[1]} features, but {type(self).__name__} is expecting "
                                  f"{self.n_features_in_} features as input, as many as it was fitted on")
             return array
-        self.n_features_in_ = array.shape[1]
+        self.note_features(array.shape[1], names)
+        return array
+
+    def note_features(self, n_features: int, names: np.ndarray | None) -> None:
+        """Write `n_features_in_`, and `feature_names_in_` where the features have names."""
+        self.n_features_in_ = n_features
         if names is not None:
             self.feature_names_in_ = names
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        return array
 
     def check_targets(self, y: Any, n_samples: int) -> np.ndarray:
         """Write the sorted labels to `classes_`, and return each sample's index in them, (n_samples,) int64.
@@ -286,17 +318,8 @@ class Classifier:
         ValueError
             As `classifiers.inputs.label_vector`, or all labels are equal.
         """
-        labels = label_vector(y, n_samples, type(self).__name__)
-        if np.asarray(y).ndim == 2:
-            warnings.warn("A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
-                          "(n_samples,), for example using ravel().", sklearn_twin(DataConversionWarning),
-                          stacklevel=3)
-        classes, codes = np.unique(labels, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(f"The number of classes has to be greater than one; got 1 class, {classes[0]!r}: "
-                             f"{type(self).__name__} needs samples of two classes at least")
-        self.classes_ = classes
-        return codes.astype(np.int64, copy=False)
+        self.classes_, codes = class_codes(y, n_samples, type(self).__name__)
+        return codes
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy: the share, by weight, of samples whose label `predict` finds.

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from classifiers.svm.svc import SVC
-from classifiers.svm.training import prepare, solve
+from classifiers.svm.cpu.training import gram_of, solve
+from classifiers.svm.svc import SVC, solver_of
+from classifiers.svm.theory.problems import prepare
 
 __all__ = ["svm_path"]
 
@@ -52,11 +53,9 @@ def svm_path(svc: SVC, X: Any, y: Any, Cs: Sequence[float], sample_weight: Any =
                          "that of the smaller C")
     path = [type(svc)(**{**svc.get_params(deep=False), "C": C}) for C in Cs]
     data = prepare(path[0], X, y, sample_weight)
-    noted = vars(path[0]).copy()                    # parameters, classes and features
-    beta = None
-    for machine in path:
-        machine.__dict__.update(noted | {"C": machine.C})
-        found = solve(machine, data, beta)
-        machine.adopt(data, found)
+    gram, beta = gram_of(path[0], data), None
+    for one in path:
+        found = solve(one, data, gram, solver_of(one), beta)
+        one.adopt(data, found)
         beta = found.beta
     return path

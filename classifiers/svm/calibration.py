@@ -27,10 +27,12 @@ from classifiers.base import Classifier, check_interval, seed_sequence
 from classifiers.header import require
 from classifiers.svm import storage
 from classifiers.svm.cpu.gram import Gram
-from classifiers.svm.svc import SVC
+from classifiers.svm.cpu.precision import wide_gram
+from classifiers.svm.cpu.training import attempt, gram_of, solve, warn
+from classifiers.svm.svc import SVC, solver_of
 from classifiers.svm.theory.certificates import outputs_in_pairs
 from classifiers.svm.theory.probability import couple, platt
-from classifiers.svm.training import TrainingSet, attempt, prepare, solve, warn
+from classifiers.svm.theory.problems import TrainingSet, prepare
 
 __all__ = ["CalibratedSVC"]
 
@@ -104,10 +106,11 @@ class CalibratedSVC(Classifier):
             svc = self._copy_of_svc()
             data = prepare(svc, X, y, sample_weight)
             fold = _deal(np.diff(data.starts), self.folds, np.random.default_rng(seed_sequence(self.random_state)),
-                         svc.classes_)
-            found = solve(svc, data)
+                         data.classes)
+            gram = gram_of(svc, data)
+            found = solve(svc, data, gram, solver_of(svc))
             svc.adopt(data, found)
-            gram = data.wide() if found.precise else data.gram
+            gram = wide_gram(data, gram) if found.precise else gram
             decisions = np.empty((len(fold), len(data.starts) - 1 - (data.strategy == "ovo")))
             for part in np.unique(fold):
                 held = np.flatnonzero(fold == part)
@@ -224,8 +227,8 @@ def _decisions_on_held_out(svc: SVC, data: TrainingSet, gram: Gram, train: np.nd
     starts = np.searchsorted(train, data.starts)
     # `X` stays as it is: what is solved is in the Gram matrix, and a copy for each fold would cost memory. That float32
     # is enough, or not, was found out with all samples.
-    found = attempt(svc, data._replace(gram=gram.restrict(train), starts=starts, weight=data.weight[train],
-                                       rows=data.rows[train]))
+    found = attempt(svc, data._replace(starts=starts, weight=data.weight[train], rows=data.rows[train]),
+                    gram.restrict(train), solver_of(svc))
     warn(svc, data, found)
     support = np.flatnonzero(found.coef.any(axis=0))
     coef, edges = found.coef[:, support], np.searchsorted(support, starts)

@@ -14,9 +14,9 @@ import numpy as np
 
 from classifiers.archive import load_archive, save_archive
 from classifiers.header import describe, require, restore
-from classifiers.svm.cpu.kernel_functions import Kernel
-from classifiers.svm.theory.certificates import FIELDS, Certificates, problem_names
-from classifiers.svm.training import check_parameters
+from classifiers.svm.theory.certificates import FIELDS, Certificates
+from classifiers.svm.theory.kernel_functions import Kernel
+from classifiers.svm.theory.problems import check_parameters, problem_names
 
 __all__ = ["load_into", "pack", "save", "unpack"]
 
@@ -89,7 +89,7 @@ def unpack(svc: Any, header: dict[str, Any], arrays: dict[str, np.ndarray], path
     svc.dual_coef_, svc.intercept_, svc.n_iter_ = arrays["dual_coef"], arrays["intercept"], arrays["n_iter"]
     svc.class_weight_ = arrays["class_weight"]
     svc._kernel_ = Kernel(svc.kernel, gamma, svc.degree, svc.coef0)
-    svc._problems_, svc._certificates_, svc._certified_by_ = strategy, None, None
+    svc._problems_, svc._certificates_, svc._solved_ = strategy, None, None
     svc._precise_ = header["precise"]
     if "certificates.float" in arrays:
         table = np.zeros(len(svc.intercept_), FIELDS)

@@ -23,9 +23,10 @@ their overall variance, but not each of them. Their unit and where they lie do n
 a frame of their own (`frame`), in float32, and each problem for which that is not enough is solved again in float64
 (`precision`).
 
-This module holds the interface. `training` turns samples into problems, `smo` solves one (on one page), `multiclass`
-all of them, `decision` evaluates, `certificates` proves the answer, `storage` saves it. `gpu.solver` and
-`gpu.decision` take the places of `multiclass` and `decision` on a GPU.
+The way of a fit: `theory.problems.prepare` checks the input and sorts the samples by class, `cpu.training.solve` finds
+the coefficients (`theory.smo` solves one problem in plain Python; `cpu.multiclass` or `gpu.solver` solves all of them),
+and `SVC.adopt` writes the attributes. Predictions go through `cpu.decision` or `gpu.decision`. `theory.certificates`
+proves the answer, `storage` saves it.
 
 Source: Boser, Guyon and Vapnik 1992; Cortes and Vapnik 1995; Chang and Lin 2011, "LIBSVM", for conventions.
 """
@@ -39,14 +40,16 @@ import numpy as np
 
 from classifiers.base import Classifier, check_choice
 from classifiers.svm import storage
-from classifiers.svm.cpu import decision
-from classifiers.svm.cpu.frame import shifts
-from classifiers.svm.cpu.multiclass import MulticlassSolution
-from classifiers.svm.gpu import decision as cupy_decision
-from classifiers.svm.theory.certificates import Certificates, certify, problem_names
-from classifiers.svm.training import BACKENDS, TrainingSet, prepare, solve
+from classifiers.svm.cpu import decision, multiclass
+from classifiers.svm.cpu.training import FitProblems, gram_of, solve
+from classifiers.svm.gpu import decision as gpu_decision
+from classifiers.svm.gpu import solver as gpu_solver
+from classifiers.svm.theory.certificates import Certificates, Solved, certify
+from classifiers.svm.theory.frame import shifts
+from classifiers.svm.theory.kernel_functions import Kernel
+from classifiers.svm.theory.problems import BACKENDS, MulticlassSolution, TrainingSet, prepare, problem_names
 
-__all__ = ["SVC"]
+__all__ = ["SVC", "solver_of"]
 
 
 class SVC(Classifier):
@@ -171,11 +174,14 @@ class SVC(Classifier):
         """
         with self.fitting():
             data = prepare(self, X, y, sample_weight)
-            self.adopt(data, solve(self, data))
+            found = solve(self, data, gram_of(self, data), solver_of(self))
+            self.adopt(data, found)
         return self
 
     def adopt(self, data: TrainingSet, found: MulticlassSolution) -> None:
-        """Write the attributes of a fit from the solution of its problems."""
+        """Write the attributes of a fit from its training set and the solution of its problems."""
+        self.classes_ = data.classes
+        self.note_features(data.n_features, data.feature_names)
         support = np.flatnonzero(found.coef.any(axis=0))
         coef = found.coef[:, support] / data.frame.unit
         edges = np.searchsorted(support, data.starts)
@@ -190,8 +196,8 @@ class SVC(Classifier):
         self.class_weight_ = data.class_weight
         self._kernel_, self._problems_, self._precise_ = data.kernel, data.strategy, found.precise
         self._certificates_: Certificates | None = None
-        self._certified_by_: tuple[Any, ...] | None = (data.kernel, data.X, data.starts, self.C * data.weight, support,
-                                                       coef, intercept, data.strategy)
+        self._solved_: Solved | None = Solved(data.kernel, data.X, data.starts, self.C * data.weight, support, coef,
+                                              intercept, data.strategy)
 
     @property
     def certificates_(self) -> Certificates:
@@ -207,16 +213,16 @@ class SVC(Classifier):
         """
         self.check_fitted()
         if self._certificates_ is None:
-            if self._certified_by_ is None:
+            if self._solved_ is None:
                 raise AttributeError("certificates_ needs the training samples, which are not kept when an SVC is "
                                      "pickled, copied or saved: ask for certificates_ first, or fit again")
-            self._certificates_ = Certificates(certify(*self._certified_by_),
+            self._certificates_ = Certificates(certify(**self._solved_._asdict()),
                                                problem_names(self.classes_, self._problems_))
-            self._certified_by_ = None
+            self._solved_ = None
         return self._certificates_
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_certified_by_": None} if hasattr(self, "_certified_by_") else vars(self).copy()
+        return {**vars(self), "_solved_": None} if hasattr(self, "_solved_") else vars(self).copy()
 
     @property
     def coef_(self) -> np.ndarray:
@@ -263,22 +269,33 @@ class SVC(Classifier):
             return self.decisions(X)[:, 0]
         if self._problems_ == "ovr" or self.decision_function_shape == "ovo":
             return self.decisions(X)
-        return self._evaluate("decision_scores", X)
+        return self._scores(X)
 
     def decisions(self, X: np.ndarray) -> np.ndarray:
         """Return the decision on each sample in each binary problem, (n, n_problems); X has been checked before."""
-        return self._evaluate("decision_values", X, self._problems_)
+        values = gpu_decision.decision_values if self._on_device() else decision.decision_values
+        return values(*self._model(), self._columns(X), self._problems_, self.n_jobs, self._precise_)[:len(X)]
 
-    def _evaluate(self, function: str, X: np.ndarray, *how: str) -> np.ndarray:
-        check_choice(f"{type(self).__name__}: backend", self.backend, BACKENDS)     # it may have been set after the fit
-        page, n = cupy_decision if self.backend == "cupy" else decision, len(X)
-        if n == 1:      # BLAS multiplies a single row by another routine, and would round it differently
-            X = np.repeat(X, 2, axis=0)
-        if self._kernel_.name == "precomputed":
-            X = X[:, self.support_]
+    def _scores(self, X: np.ndarray) -> np.ndarray:
+        """Return the score of each class of strategy "ovo", (n, K); X has been checked before."""
+        scores = gpu_decision.decision_scores if self._on_device() else decision.decision_scores
+        return scores(*self._model(), self._columns(X), self.n_jobs, self._precise_)[:len(X)]
+
+    def _on_device(self) -> bool:
+        """Return whether predictions compute on the GPU; `backend` may have been set after the fit."""
+        check_choice(f"{type(self).__name__}: backend", self.backend, BACKENDS)
+        return self.backend == "cupy"
+
+    def _model(self) -> tuple[Kernel, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return kernel function, support vectors, coefficients, the edges of the classes among them, and biases."""
         edges = np.concatenate([[0], np.cumsum(self.n_support_)])
-        return getattr(page, function)(self._kernel_, self.support_vectors_, self.dual_coef_, edges, self.intercept_, X,
-                                       *how, n_jobs=self.n_jobs, precise=self._precise_)[:n]
+        return self._kernel_, self.support_vectors_, self.dual_coef_, edges, self.intercept_
+
+    def _columns(self, X: np.ndarray) -> np.ndarray:
+        """Return the columns of X that decisions need, and at least two rows."""
+        if len(X) == 1:         # BLAS multiplies a single row by another routine, and would round it differently
+            X = np.repeat(X, 2, axis=0)
+        return X[:, self.support_] if self._kernel_.name == "precomputed" else X
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the label of each sample, (n,).
@@ -294,7 +311,7 @@ class SVC(Classifier):
             return self.classes_[(self.decisions(X)[:, 0] >= 0).astype(np.intp)]    # 0: classes_[1], as in LIBSVM
         if self._problems_ == "ovr":
             return self.classes_[self.decisions(X).argmax(axis=1)]
-        scores = self._evaluate("decision_scores", X)
+        scores = self._scores(X)
         if not self.break_ties:
             scores = np.rint(scores)            # the votes alone; argmax takes the first of equal ones
         return self.classes_[scores.argmax(axis=1)]
@@ -322,3 +339,8 @@ class SVC(Classifier):
         tags = super().__sklearn_tags__()
         tags.input_tags.pairwise = self.kernel == "precomputed"
         return tags
+
+
+def solver_of(svc: SVC) -> FitProblems:
+    """Return the function that solves the binary problems on the backend of `svc`."""
+    return gpu_solver.fit_problems if svc.backend == "cupy" else multiclass.fit_problems

@@ -27,8 +27,9 @@ import joblib
 import numpy as np
 
 from classifiers.svm.cpu.compiled_decision import class_scores, pair_values
-from classifiers.svm.cpu.frame import Frame, frame_of, shifts
-from classifiers.svm.cpu.kernel_functions import Kernel
+from classifiers.svm.cpu.kernel_blocks import kernel_block, squared_norms
+from classifiers.svm.theory.frame import Frame, frame_of, shifts
+from classifiers.svm.theory.kernel_functions import Kernel
 from minicnn.plumbing.threads import one_blas_thread
 
 __all__ = ["MOST", "decision_scores", "decision_values", "ovr_from_ovo", "refuse_infinite", "votes"]
@@ -124,7 +125,7 @@ def _in_blocks(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, starts: 
             decide(rows, _model(frame, X_support, columns, np.float64), part)
 
     def decide(rows: np.ndarray, model: _Model, part: np.ndarray) -> None:
-        block = rows if given else kernel(rows, model.vectors, None, (None, model.squares))
+        block = rows if given else kernel_block(kernel, rows, model.vectors, None, (None, model.squares))
         if strategy == "ovr":
             np.add(block @ model.coef, bias, out=part)
             return
@@ -142,7 +143,7 @@ def _in_blocks(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, starts: 
 
 
 class _Model(NamedTuple):
-    """Support vectors in their frame, `Kernel.squares` of them, and their beta', all of one type."""
+    """Support vectors in their frame, `squared_norms` of them, and their beta', all of one type."""
 
     vectors: np.ndarray
     squares: np.ndarray | None
@@ -152,7 +153,7 @@ class _Model(NamedTuple):
 def _model(frame: Frame, X_support: np.ndarray, columns: np.ndarray, real: Any) -> _Model:
     """Return what decisions are computed from, of type `real`."""
     vectors = frame.place(X_support, real)
-    squares = None if frame.kernel.name == "precomputed" else frame.kernel.squares(vectors)
+    squares = None if frame.kernel.name == "precomputed" else squared_norms(frame.kernel, vectors)
     return _Model(vectors, squares, np.ascontiguousarray(columns, real))
 
 

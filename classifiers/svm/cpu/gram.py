@@ -27,7 +27,8 @@ import joblib
 import numpy as np
 
 from classifiers.svm.cpu.compiled_gram import gather
-from classifiers.svm.cpu.kernel_functions import Kernel
+from classifiers.svm.cpu.kernel_blocks import kernel_block, squared_norms
+from classifiers.svm.theory.kernel_functions import Kernel
 from minicnn.plumbing.threads import one_blas_thread
 
 __all__ = ["Gram"]
@@ -43,7 +44,7 @@ class Gram:
     Parameters
     ----------
     X : (n, d) float32 or float64
-        Samples, placed in the frame of `kernel` (see `cpu.frame`) where they lie far from the origin; for
+        Samples, placed in the frame of `kernel` (see `theory.frame`) where they lie far from the origin; for
         the kernel "precomputed" the matrix (n, n) itself.
     kernel : Kernel
         Kernel function.
@@ -87,11 +88,11 @@ class Gram:
         if self._given:
             self._matrix = X
         else:
-            self._X, self._squares = X, kernel.squares(X)
+            self._X, self._squares = X, squared_norms(kernel, X)
 
     @property
     def samples(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """What kernel values are computed from: samples (n, d), and `Kernel.squares` of them."""
+        """What kernel values are computed from: samples (n, d), and `squared_norms` of them."""
         return self._X, self._squares
 
     @property
@@ -145,7 +146,7 @@ class Gram:
             return out
         A, B = self._X[rows], self._X[columns]
         squares = (None, None) if self._squares is None else (self._squares[rows], self._squares[columns])
-        return self.kernel(A, B, out, squares)
+        return kernel_block(self.kernel, A, B, out, squares)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Return the rows from `start` to `stop`, (stop - start, n): a view if the whole matrix exists."""

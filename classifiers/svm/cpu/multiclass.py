@@ -24,9 +24,6 @@ and half of the whole matrix is computed once, 2 MB at a time, and forgotten (``
 One-vs-rest problems share all their samples, and a sample that is hard for one class is hard for others: those of
 a group of classes advance together, so that a row of the matrix is computed once for all of them (``working_set.py``).
 
-Layout of the coefficients (LIBSVM's): beta of a sample of class a in the problem against class b is
-``coef[b - 1 if a < b else b, sample]``: K - 1 numbers for each sample, one for each other class.
-
 Batches of about equal work are handed to joblib's threads (the kernels release the GIL), to processes or to a Dask
 cluster, the problems that are large by themselves first. How they are cut does not depend on the number of workers: a
 problem gives the same bits whatever it is. Solutions are written into `coef` as they arrive.
@@ -47,70 +44,15 @@ from classifiers.svm.cpu.dense import solve
 from classifiers.svm.cpu.gram import Gram
 from classifiers.svm.cpu.strips import Strip, plan, solve_strip
 from classifiers.svm.cpu.working_set import solve_large
+from classifiers.svm.theory.problems import MulticlassSolution, coef_rows, from_numbers, pairs
 from minicnn.plumbing.threads import one_blas_thread
 
-__all__ = ["MulticlassSolution", "coef_rows", "fit_problems", "from_numbers", "pairs"]
+__all__ = ["fit_problems"]
 
 _BATCHES = 256  # tasks of one fit: enough to keep the workers busy to the end, few enough to cost nothing
 _SHARES = 4     # large pairs that may be solved at the same time
 _SMALL = 1024   # samples of one-vs-rest problems that need no working sets
 _GROUPS = 2     # groups of one-vs-rest problems likewise: the larger a group, the more problems share a row
-
-
-class MulticlassSolution(NamedTuple):
-    """The solutions of all binary problems of a fit.
-
-    Attributes
-    ----------
-    coef : float64
-        beta of each problem: one-vs-one (K - 1, n) in LIBSVM's layout, one-vs-rest (K, n).
-    intercept : (n_problems,) float64
-        Bias of each problem.
-    iterations : (n_problems,) int64
-    violation : (n_problems,) float64
-        Remaining violation of the KKT conditions of each problem.
-    worst : (n_problems, 2) int64
-        The pair of samples that violates most: where F is smallest over `up`, and where it is largest over `low`.
-    F : (n_problems, 2) float64
-        What the solver has for F = K beta - y at these two.
-    precise : bool
-        Whether the rounding of float32 kernel values shows in these numbers, so that decisions need float64 as well.
-    """
-
-    coef: np.ndarray
-    intercept: np.ndarray
-    iterations: np.ndarray
-    violation: np.ndarray
-    worst: np.ndarray
-    F: np.ndarray
-    precise: bool = False
-
-    @property
-    def beta(self) -> np.ndarray:
-        """Where the fit for another C may start."""
-        return self.coef
-
-
-def pairs(n_classes: int) -> np.ndarray:
-    """Return the classes (a, b) of each one-vs-one problem, (K (K - 1) / 2, 2).
-
-    Examples
-    --------
-    >>> pairs(3).tolist()
-    [[0, 1], [0, 2], [1, 2]]
-    """
-    return np.stack(np.triu_indices(n_classes, 1), axis=1)
-
-
-def coef_rows(a: int, b: int) -> tuple[int, int]:
-    """Return the rows of `coef` with the pair a < b: for the samples of class a, and for those of class b.
-
-    Examples
-    --------
-    >>> coef_rows(0, 2)
-    (1, 0)
-    """
-    return b - 1, a
 
 
 def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, tol: float, max_iter: int,
@@ -150,7 +92,7 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
 
     Examples
     --------
-    >>> from classifiers.svm.cpu.kernel_functions import Kernel
+    >>> from classifiers.svm.theory.kernel_functions import Kernel
     >>> gram = Gram(np.array([[-1.0], [1.0], [5.0]], np.float32), Kernel("linear"))
     >>> solution = fit_problems(gram, [0, 1, 2, 3], np.full(3, 10.0), "ovo", tol=1e-3, max_iter=100)
     >>> solution.intercept                   # boundaries at 0, 2 and 3
@@ -196,12 +138,6 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
         raise
     gram.forget_class_blocks()      # whoever goes on with the coefficients copies them
     return from_numbers(coef, numbers)
-
-
-def from_numbers(coef: np.ndarray, numbers: np.ndarray) -> MulticlassSolution:
-    """Return a `MulticlassSolution` from (n_problems, 7): bias, iterations, violation, the worst pair and F there."""
-    whole = np.nan_to_num(numbers[:, [1, 3, 4]]).astype(np.int64)
-    return MulticlassSolution(coef, numbers[:, 0], whole[:, 0], numbers[:, 2], whole[:, 1:], numbers[:, 5:])
 
 
 Task = Strip | tuple[int, int] | range  # some pairs, a large pair, the classes of a group of one-vs-rest problems

@@ -25,18 +25,19 @@ What is true in the end is in `MulticlassSolution.violation`; ``training.py`` wa
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import joblib
 import numpy as np
 
 from classifiers.svm.cpu.compiled_outputs import FORMULAS, Formula, Problems, outputs
 from classifiers.svm.cpu.gram import Gram
-from classifiers.svm.cpu.kernel_functions import Kernel
-from classifiers.svm.cpu.multiclass import MulticlassSolution, coef_rows, fit_problems, pairs
+from classifiers.svm.cpu.kernel_blocks import kernel_block
+from classifiers.svm.cpu.multiclass import fit_problems
+from classifiers.svm.theory.kernel_functions import Kernel
+from classifiers.svm.theory.problems import MulticlassSolution, TrainingSet, coef_rows, pairs, places
 from minicnn.plumbing.threads import one_blas_thread
 
-__all__ = ["SLACK", "refined"]
+__all__ = ["SLACK", "refined", "wide_gram"]
 
 SLACK = 0.1             # share of tol by which a violation in float64 may exceed it: two sums, rounded differently
 _ROUNDING = 8           # times the rounding error at the two samples may be as large as tol
@@ -46,14 +47,16 @@ _CHUNK = 64             # problems of a task
 _ENTRIES = 1 << 21      # kernel values at a time: 16 MB
 
 
-def refined(data: Any, found: MulticlassSolution, C: np.ndarray, tol: float, max_iter: int,
+def refined(data: TrainingSet, gram: Gram, found: MulticlassSolution, C: np.ndarray, tol: float, max_iter: int,
             n_jobs: int | None) -> MulticlassSolution:
     """Check the solutions of all binary problems in float64, and improve those that miss `tol`.
 
     Parameters
     ----------
     data : TrainingSet
-        What was solved.
+        The problems that were solved.
+    gram : Gram
+        The matrix on which they were solved.
     found : MulticlassSolution
         Its solution, in the frame of `data`.
     C : (n,) float64
@@ -79,16 +82,16 @@ def refined(data: Any, found: MulticlassSolution, C: np.ndarray, tol: float, max
     # Decisions add up beta k' in float32, where training does it in float64: an error of tol is too much there, too.
     of_sums = _SUM * data.frame.largest * _norms(data, found.coef)
     of_decisions = np.maximum.reduce([2 * rounding, of_values, of_sums])
-    precise = data.gram.dtype == np.float64 or not (of_decisions <= tol).all()
+    precise = gram.dtype == np.float64 or not (of_decisions <= tol).all()
     found = found._replace(violation=violation, precise=precise)
     if not len(doubtful):
         return found
-    wide = data.wide()
+    wide = wide_gram(data, gram)
     violation[doubtful] = np.maximum(_everywhere(data, wide, found, bounds, doubtful, n_jobs),
                                      _remainder(data, found.coef)[doubtful])
     missed = doubtful[~(violation[doubtful] <= (1 + SLACK) * tol)]
     again = missed[found.iterations[missed] < max_iter]
-    if not len(again) or data.gram.dtype == np.float64:
+    if not len(again) or gram.dtype == np.float64:
         return found
     more = fit_problems(wide, data.starts, bounds, data.strategy, tol, max_iter - int(found.iterations[again].min()),
                         n_jobs, beta=found.coef, only=again)
@@ -100,7 +103,14 @@ def refined(data: Any, found: MulticlassSolution, C: np.ndarray, tol: float, max
     return found
 
 
-def _at_the_worst(data: Any, found: MulticlassSolution, bounds: np.ndarray,
+def wide_gram(data: TrainingSet, gram: Gram) -> Gram:
+    """Return the Gram matrix of `data` in float64: `gram` itself, if it has that type."""
+    if gram.dtype == np.float64:
+        return gram
+    return Gram(data.frame.place(data.X, np.float64), data.frame.kernel, gram.budget / 2**20, gram.n_jobs)
+
+
+def _at_the_worst(data: TrainingSet, found: MulticlassSolution, bounds: np.ndarray,
                   n_jobs: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the violation of the pair that violates most, in float64, and how far F was off there; (P,) each."""
     starts, asked = data.starts, found.worst
@@ -128,22 +138,22 @@ def _at_the_worst(data: Any, found: MulticlassSolution, bounds: np.ndarray,
     return _violation(F, beta, positive, C), np.abs(F[:, :2] - found.F).max(axis=1)
 
 
-def _remainder(data: Any, coef: np.ndarray) -> np.ndarray:
+def _remainder(data: TrainingSet, coef: np.ndarray) -> np.ndarray:
     """Return by how much sum(beta), which should be 0, can move an output of each problem, (P,)."""
     return np.abs(_over_problems(np.add, data, coef)) * data.frame.largest
 
 
-def _largest(data: Any, coef: np.ndarray) -> np.ndarray:
+def _largest(data: TrainingSet, coef: np.ndarray) -> np.ndarray:
     """Return the largest |beta| of each problem, (P,)."""
     return _over_problems(np.maximum, data, np.abs(coef))
 
 
-def _norms(data: Any, coef: np.ndarray) -> np.ndarray:
+def _norms(data: TrainingSet, coef: np.ndarray) -> np.ndarray:
     """Return |beta| of each problem, (P,): the root of the sum of squares."""
     return np.sqrt(_over_problems(np.add, data, coef * coef))
 
 
-def _over_problems(combine: np.ufunc, data: Any, values: np.ndarray) -> np.ndarray:
+def _over_problems(combine: np.ufunc, data: TrainingSet, values: np.ndarray) -> np.ndarray:
     """Reduce `values`, laid out as the coefficients, over the samples of each problem; return (P,)."""
     if data.strategy == "ovr":
         return combine.reduce(values, axis=1)
@@ -159,13 +169,13 @@ def _violation(F: np.ndarray, beta: np.ndarray, positive: np.ndarray, C: np.ndar
     return np.where(low, F, -np.inf).max(axis=-1) - np.where(up, F, np.inf).min(axis=-1)
 
 
-def _farthest(data: Any) -> np.ndarray:
+def _farthest(data: TrainingSet) -> np.ndarray:
     """Return the sample of the largest norm in each class, (K,)."""
     norms, starts = data.frame.norms, data.starts
     return np.array([start + np.argmax(norms[start:stop]) for start, stop in pairwise(starts)])
 
 
-def _outputs(data: Any, problems: Problems, n_jobs: int | None) -> np.ndarray:
+def _outputs(data: TrainingSet, problems: Problems, n_jobs: int | None) -> np.ndarray:
     """Return the outputs of the samples asked for, (P, R) float64, some problems at a time in each thread."""
     frame, X = data.frame, data.X
     if callable(frame.kernel.name):
@@ -193,10 +203,10 @@ def _support(X: np.ndarray, coef: np.ndarray, part: np.ndarray) -> tuple[np.ndar
 
 def _outputs_by(kernel: Kernel, A: np.ndarray, vectors: np.ndarray, beta: np.ndarray) -> np.ndarray:
     """Return the outputs of samples by a kernel function of the user's, (len(A),) float64."""
-    return kernel(A.astype(np.float64), vectors.astype(np.float64)) @ beta
+    return kernel_block(kernel, A.astype(np.float64), vectors.astype(np.float64)) @ beta
 
 
-def _everywhere(data: Any, wide: Gram, found: MulticlassSolution, bounds: np.ndarray, which: np.ndarray,
+def _everywhere(data: TrainingSet, wide: Gram, found: MulticlassSolution, bounds: np.ndarray, which: np.ndarray,
                 n_jobs: int | None) -> np.ndarray:
     """Return the violation of some problems, from F in float64 at all of their samples."""
     with one_blas_thread():
@@ -207,14 +217,10 @@ def _everywhere(data: Any, wide: Gram, found: MulticlassSolution, bounds: np.nda
 
 def _violation_of(wide: Gram, starts: np.ndarray, strategy: str, coef: np.ndarray, bounds: np.ndarray, p: int) -> float:
     """Return the violation of problem p."""
-    if strategy == "ovo":
-        a, b = pairs(len(starts) - 1)[p]
-        in_a, in_b = np.arange(starts[a], starts[a + 1]), np.arange(starts[b], starts[b + 1])
-        row_a, row_b = coef_rows(a, b)
-        samples = np.concatenate([in_a, in_b])
-        beta = np.concatenate([coef[row_a, in_a], coef[row_b, in_b]])
-    else:
-        a, samples, beta = p, np.arange(wide.n), coef[p]
+    a = pairs(len(starts) - 1)[p, 0] if strategy == "ovo" else p            # the positive class
+    parts = places(starts, strategy, p)
+    samples = np.concatenate([np.arange(part.start, part.stop) for _, part in parts])
+    beta = np.concatenate([coef[row, part] for row, part in parts])
     positive = (samples >= starts[a]) & (samples < starts[a + 1])
     support = np.flatnonzero(beta)
     F, step = np.where(positive, -1.0, 1.0), max(1, _ENTRIES // max(1, len(support)))

@@ -30,7 +30,7 @@ class RowCache:
 
     Examples
     --------
-    >>> from classifiers.svm.cpu.kernel_functions import Kernel
+    >>> from classifiers.svm.theory.kernel_functions import Kernel
     >>> gram = Gram(np.array([[1.0], [2.0], [3.0]], np.float32), Kernel("linear"))
     >>> for K, columns, positions, samples in RowCache(gram, size=1000).walk(np.array([2, 0])):
     ...     print(samples, K[positions].tolist())

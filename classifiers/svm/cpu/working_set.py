@@ -84,7 +84,7 @@ def solve_large(gram: Gram, y: np.ndarray, C: np.ndarray, tol: float, max_iter: 
 
     Examples
     --------
-    >>> from classifiers.svm.cpu.kernel_functions import Kernel
+    >>> from classifiers.svm.theory.kernel_functions import Kernel
     >>> gram = Gram(np.array([[1.0], [-1.0], [3.0]], np.float32), Kernel("linear"))
     >>> solution, = solve_large(gram, np.array([[1, -1, 1]]), np.full(3, 10.0), tol=1e-3, max_iter=100)
     >>> solution.beta, solution.violation

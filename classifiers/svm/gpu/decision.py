@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from classifiers.svm.cpu import decision
-from classifiers.svm.cpu.frame import frame_of, shifts
-from classifiers.svm.cpu.kernel_functions import Kernel
+from classifiers.svm.cpu.kernel_blocks import kernel_block, squared_norms
 from classifiers.svm.gpu.device import kernel, load_cupy
 from classifiers.svm.gpu.gram import kernel_values
+from classifiers.svm.theory.frame import frame_of, shifts
+from classifiers.svm.theory.kernel_functions import Kernel
 
 __all__ = ["decision_scores", "decision_values"]
 
@@ -91,7 +92,8 @@ def _in_blocks(kernel_: Kernel, X_support: np.ndarray, coef: np.ndarray, starts:
     for start in range(0, len(X), step):
         rows = X[start:start + step]
         if support is None:                                                     # (rows, n_support) either way
-            K = cupy.asarray(np.ascontiguousarray(kernel_(rows, X_support) if callable(kernel_.name) else rows))
+            values = kernel_block(kernel_, rows, X_support) if callable(kernel_.name) else rows
+            K = cupy.asarray(np.ascontiguousarray(values))
         else:
             (A, squares), (B, squares_b) = _on_device(kernel_, rows), support
             K = kernel_values(kernel_, A, B, (squares, squares_b))
@@ -105,8 +107,8 @@ def _in_blocks(kernel_: Kernel, X_support: np.ndarray, coef: np.ndarray, starts:
 
 
 def _on_device(kernel_: Kernel, X: np.ndarray) -> tuple[Any, Any]:
-    """Return copies of samples (n, d) and of their `Kernel.squares`, (n,) or None."""
-    cupy, squares = load_cupy(), kernel_.squares(X)
+    """Return copies of samples (n, d) and of their `squared_norms`, (n,) or None."""
+    cupy, squares = load_cupy(), squared_norms(kernel_, X)
     return cupy.asarray(np.ascontiguousarray(X, np.float32)), None if squares is None else cupy.asarray(squares)
 
 

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from classifiers.svm.cpu.gram import Gram
-from classifiers.svm.cpu.kernel_functions import Kernel
 from classifiers.svm.gpu.device import kernel, load_cupy
+from classifiers.svm.theory.kernel_functions import Kernel
 
 __all__ = ["DeviceGram", "kernel_values"]
 
@@ -84,7 +84,7 @@ class DeviceGram:
 
 
 def kernel_values(kernel_: Kernel, A: Any, B: Any, squares: tuple[Any, Any] = (None, None)) -> Any:
-    """Return k(a, b) of all rows of two sets of samples: `Kernel.__call__` on the device.
+    """Return k(a, b) of all rows of two sets of samples: `kernel_block` on the device.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def kernel_values(kernel_: Kernel, A: Any, B: Any, squares: tuple[Any, Any] = (N
     A, B : cupy array, (m, d) and (n, d) float32
         Samples.
     squares : pair of cupy array, (m,) and (n,) float32
-        `Kernel.squares` of each, for "rbf".
+        `squared_norms` of each, for "rbf".
 
     Returns
     -------

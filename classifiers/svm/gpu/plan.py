@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from classifiers.svm.cpu.multiclass import coef_rows, pairs
+from classifiers.svm.theory.problems import coef_rows, pairs
 
 __all__ = ["Launch", "Part", "Shape", "launches", "one_vs_one", "one_vs_rest", "side"]
 

@@ -45,10 +45,10 @@ from typing import Any
 import numpy as np
 
 from classifiers.svm.cpu.gram import Gram
-from classifiers.svm.cpu.multiclass import MulticlassSolution, from_numbers
 from classifiers.svm.gpu.device import free_bytes, kernel, load_cupy
 from classifiers.svm.gpu.gram import DeviceGram
 from classifiers.svm.gpu.plan import Launch, Part, launches, one_vs_one, one_vs_rest, side
+from classifiers.svm.theory.problems import MulticlassSolution, from_numbers
 from classifiers.svm.theory.smo import feasible
 
 __all__ = ["fit_problems"]

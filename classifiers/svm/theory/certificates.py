@@ -33,31 +33,17 @@ Shawe-Taylor 2000, section 7.2 (the gap as a certificate).
 """
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["FIELDS", "Certificates", "certify", "kernel_values", "outputs_in_pairs", "problem_names"]
+from classifiers.svm.theory.kernel_functions import Kernel, kernel_values
+
+__all__ = ["FIELDS", "Certificates", "Solved", "certify", "outputs_in_pairs"]
 
 FIELDS = np.dtype([("violation", "f8"), ("primal", "f8"), ("dual", "f8"), ("gap", "f8"), ("sum_y_alpha", "f8"),
                    ("n_bounded", "i8"), ("n_support", "i8")])
 _BLOCK_BYTES = 1 << 25      # of kernel values at a time; a few arrays of this size live at once
-_EXPANDED = 1e4             # gamma |x|^2 up to which expanded distances are exact to 1e-11
-
-
-def problem_names(classes: Any, strategy: str) -> list[str]:
-    """Return what to call each binary problem, in the order of the intercepts.
-
-    Examples
-    --------
-    >>> problem_names(["cod", "eel", "ray"], "ovo")
-    ['classes cod and eel', 'classes cod and ray', 'classes eel and ray']
-    >>> problem_names([3, 7, 8], "ovr")[1]
-    'class 7 against the rest'
-    """
-    if strategy == "ovr":
-        return [f"class {label} against the rest" for label in classes]
-    return [f"classes {classes[a]} and {classes[b]}" for a, b in zip(*np.triu_indices(len(classes), 1))]
 
 
 class Certificates:
@@ -110,41 +96,6 @@ class Certificates:
         return "\n".join(lines)
 
 
-def kernel_values(kernel: Any, A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """Return k(a, b) of all rows of `A` and `B` in float64, (len(A), len(B)).
-
-    Parameters
-    ----------
-    kernel : Kernel
-        Its name (or the function itself), gamma, degree and coef0; not its arithmetic.
-    A, B : array, (n, d) and (m, d)
-        Samples.
-
-    Examples
-    --------
-    >>> from classifiers.svm.cpu.kernel_functions import Kernel
-    >>> kernel_values(Kernel("poly", gamma=0.5, degree=2, coef0=1.0), np.array([[2.0]]), np.array([[3.0]]))
-    array([[16.]])
-    """
-    A, B = A.astype(np.float64), B.astype(np.float64)
-    if callable(kernel.name):
-        return np.asarray(kernel.name(A, B), dtype=np.float64)
-    products = A @ B.T                                                              # (n, m)
-    if kernel.name == "linear":
-        return products
-    if kernel.name == "rbf":
-        of_a, of_b = (A * A).sum(1), (B * B).sum(1)
-        if kernel.gamma * (of_a.max(initial=0) + of_b.max(initial=0)) < _EXPANDED:
-            squares = of_a[:, None] + of_b - 2 * products                           # (n, m)
-            return np.exp(-kernel.gamma * np.maximum(squares, 0))   # rounding can leave -1e-16 where a == b
-        squares = np.zeros((len(A), len(B)))
-        for a, b in zip(A.T, B.T):
-            squares += (a[:, None] - b)**2
-        return np.exp(-kernel.gamma * squares)
-    products = kernel.gamma * products + kernel.coef0
-    return products ** kernel.degree if kernel.name == "poly" else np.tanh(products)
-
-
 def outputs_in_pairs(block: np.ndarray, coef: np.ndarray, edges: np.ndarray, c: int) -> np.ndarray:
     """Return the outputs, without bias, of samples of class c in the K - 1 pairs that class takes part in.
 
@@ -172,7 +123,20 @@ def outputs_in_pairs(block: np.ndarray, coef: np.ndarray, edges: np.ndarray, c: 
     return outputs
 
 
-def certify(kernel: Any, X: np.ndarray, starts: np.ndarray, C: np.ndarray, support: np.ndarray, coef: np.ndarray,
+class Solved(NamedTuple):
+    """The solved problems of a fit: the arguments of `certify`, where they are described."""
+
+    kernel: Kernel
+    X: np.ndarray
+    starts: np.ndarray
+    C: np.ndarray
+    support: np.ndarray
+    coef: np.ndarray
+    intercept: np.ndarray
+    strategy: str
+
+
+def certify(kernel: Kernel, X: np.ndarray, starts: np.ndarray, C: np.ndarray, support: np.ndarray, coef: np.ndarray,
             intercept: np.ndarray, strategy: str) -> np.ndarray:
     """Compute the certificates of all binary problems.
 

@@ -10,7 +10,8 @@ from sklearn.utils.multiclass import _ovr_decision_function
 
 from classifiers.svm.cpu import decision
 from classifiers.svm.cpu.decision import decision_scores, decision_values, ovr_from_ovo, votes
-from classifiers.svm.cpu.kernel_functions import Kernel
+from classifiers.svm.cpu.kernel_blocks import kernel_block
+from classifiers.svm.theory.kernel_functions import Kernel
 
 
 def data(n=90, n_classes=4, seed=0):
@@ -55,7 +56,7 @@ def test_one_vs_rest_is_one_product():
 def test_a_precomputed_kernel_gives_the_values_itself():
     peer, machine = fitted(Kernel("rbf", 0.5))
     X, _ = data(seed=1)
-    machine |= {"X": machine["kernel"](X, machine["X_support"]), "kernel": Kernel("precomputed")}
+    machine |= {"X": kernel_block(machine["kernel"], X, machine["X_support"]), "kernel": Kernel("precomputed")}
     values = decision_values(**machine, strategy="ovo")
     np.testing.assert_allclose(values, peer.decision_function(X.astype(np.float64)), atol=2e-5)
 

@@ -12,8 +12,8 @@ from numba import config
 from classifiers.svm.cpu import row_cache as rows_module
 from classifiers.svm.cpu.compiled_gram import add_rows, gather
 from classifiers.svm.cpu.gram import Gram
-from classifiers.svm.cpu.kernel_functions import Kernel
 from classifiers.svm.cpu.row_cache import RowCache
+from classifiers.svm.theory.kernel_functions import Kernel
 
 RBF = Kernel("rbf", gamma=0.1)
 SMALL = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
@@ -166,7 +166,7 @@ def test_a_fit_stays_within_the_cache_size(strategy):
 import resource
 import numpy as np
 from classifiers.svm.cpu.gram import Gram
-from classifiers.svm.cpu.kernel_functions import Kernel
+from classifiers.svm.theory.kernel_functions import Kernel
 from classifiers.svm.cpu.multiclass import fit_problems
 def fit(n, cache):
     X = np.random.default_rng(0).normal(size=(n, 8)).astype(np.float32)

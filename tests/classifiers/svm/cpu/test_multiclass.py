@@ -12,9 +12,11 @@ from sklearn.svm import SVC
 from classifiers.svm.cpu import multiclass, working_set
 from classifiers.svm.cpu.dense import solve
 from classifiers.svm.cpu.gram import Gram
-from classifiers.svm.cpu.kernel_functions import Kernel
-from classifiers.svm.cpu.multiclass import fit_problems, pairs
+from classifiers.svm.cpu.kernel_blocks import kernel_block
+from classifiers.svm.cpu.multiclass import fit_problems
 from classifiers.svm.cpu.working_set import solve_large
+from classifiers.svm.theory.kernel_functions import Kernel
+from classifiers.svm.theory.problems import pairs
 
 SMALL = bool(config.DISABLE_JIT)  # type: ignore[attr-defined]
 KERNELS = [Kernel("linear"), Kernel("poly", 0.3, 2, 1.0), Kernel("rbf", 0.5), Kernel("sigmoid", 0.02, 3, 0.1)]
@@ -35,7 +37,7 @@ def fit(X, starts, kernel=KERNELS[2], strategy="ovo", cost=2.0, cache=200.0, tol
 
 def objectives(solution, X, y, starts, strategy, kernel=KERNELS[2]):
     """D(beta) of each problem in float64."""
-    K = kernel(X, X).astype(np.float64)
+    K = kernel_block(kernel, X, X).astype(np.float64)
     values = []
     for k, (a, b) in enumerate(pairs(len(starts) - 1) if strategy == "ovo" else
                                np.repeat(np.arange(len(starts) - 1), 2).reshape(-1, 2)):
@@ -59,7 +61,7 @@ def test_one_vs_one_is_libsvms(kernel, cache):
     np.testing.assert_allclose(objectives(ours, X, y, starts, "ovo", kernel),
                                objectives(theirs, X, y, starts, "ovo", kernel), rtol=1e-5)
     np.testing.assert_allclose(ours.intercept, peer.intercept_, atol=1e-3)
-    K = kernel(X, X)
+    K = kernel_block(kernel, X, X)
     f = np.array([K[:, (y == a) | (y == b)] @ np.where(y == a, ours.coef[b - 1], ours.coef[a])[(y == a) | (y == b)]
                   for a, b in pairs(len(starts) - 1)]).T + ours.intercept
     np.testing.assert_allclose(f, peer.decision_function(X.astype(np.float64)), atol=1e-3)
@@ -169,10 +171,10 @@ def test_large_problems_grow_their_working_set(whole, monkeypatch):
     rounds: list[None] = []
     solution, = solve_large(gram, labels[None], C, 1e-4, 10**6, check=lambda: rounds.append(None))
     assert len(rounds) < 40                                # more than a hundred if it stays at 16
-    expected = solve(KERNELS[2](X, X), labels, C, 1e-4, 10**6)
+    expected = solve(kernel_block(KERNELS[2], X, X), labels, C, 1e-4, 10**6)
     assert solution.violation < 1e-4
     np.testing.assert_allclose(solution.beta, expected.beta, atol=2e-3)
-    F = KERNELS[2](X, X).astype(np.float64) @ solution.beta - labels
+    F = kernel_block(KERNELS[2], X, X).astype(np.float64) @ solution.beta - labels
     low, up = solution.beta > np.where(labels > 0, 0, -C), solution.beta < np.where(labels > 0, C, 0)
     assert F[low].max() - F[up].min() == pytest.approx(solution.violation, abs=1e-5)
 

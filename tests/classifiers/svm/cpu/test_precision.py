@@ -8,14 +8,12 @@ import pytest
 from sklearn.svm import SVC as Peer
 
 from classifiers.base import ConvergenceWarning
-from classifiers.svm import training
 from classifiers.svm.calibration import CalibratedSVC
-from classifiers.svm.cpu import precision
+from classifiers.svm.cpu import precision, training
 from classifiers.svm.cpu.compiled_outputs import FORMULAS, Formula, Problems, outputs
-from classifiers.svm.cpu.frame import frame_of
-from classifiers.svm.cpu.kernel_functions import Kernel
 from classifiers.svm.svc import SVC
-from classifiers.svm.theory.certificates import kernel_values
+from classifiers.svm.theory.frame import frame_of
+from classifiers.svm.theory.kernel_functions import Kernel, kernel_values
 
 
 def blobs(K=3, n=90, d=4, seed=0):
@@ -55,13 +53,13 @@ def test_a_solution_that_float32_misses_is_found_again_in_float64(strategy, sett
     X, y = blobs()
     alone = {}
     refined = precision.refined
-    monkeypatch.setattr(training, "refined", lambda data, found, *rest: alone.update(found=found, data=data) or
-                        refined(data, found, *rest))
+    monkeypatch.setattr(training, "refined", lambda *given: alone.update(given=given) or refined(*given))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         svc = SVC(strategy=strategy, max_iter=200_000, **settings).fit(X, y)
-    data, bounds = alone["data"], svc.C * alone["data"].weight * alone["data"].frame.unit
-    before = precision._everywhere(data, data.wide(), alone["found"], bounds, np.arange(3), 1)
+    data, gram, found = alone["given"][:3]
+    before = precision._everywhere(data, precision.wide_gram(data, gram), found, svc.C * data.weight * data.frame.unit,
+                                   np.arange(3), 1)
     assert before.max() > 2e-3                                      # the solver believed that it had converged
     worst = svc.certificates_["violation"].max()
     assert worst < 2e-3 or told

@@ -8,14 +8,15 @@ import pytest
 
 from classifiers.svm.cpu import decision
 from classifiers.svm.cpu.gram import Gram
-from classifiers.svm.cpu.kernel_functions import Kernel
-from classifiers.svm.cpu.multiclass import pairs
+from classifiers.svm.cpu.kernel_blocks import kernel_block, squared_norms
 from classifiers.svm.gpu import decision as cupy_decision
 from classifiers.svm.gpu import device as cupy_device
 from classifiers.svm.gpu import gram as cupy_gram
 from classifiers.svm.gpu import plan as cupy_plan
 from classifiers.svm.gpu import solver as cupy_solver
 from classifiers.svm.gpu.plan import Shape, launches, one_vs_one, one_vs_rest, side
+from classifiers.svm.theory.kernel_functions import Kernel
+from classifiers.svm.theory.problems import pairs
 from classifiers.svm.theory.smo import TAU, bias_and_violation
 
 KERNELS = [Kernel("linear"), Kernel("poly", 0.1, 3, 1.0), Kernel("rbf", 0.5), Kernel("sigmoid", 0.02, 3, -0.1)]
@@ -110,10 +111,11 @@ def test_kernel_values_of_wide_blocks_and_near_points(device, kernel):
     far = 100 * rng.normal(size=(50, 37)).astype(np.float32)
 
     def values(A, B):
-        squares = [None if kernel.squares(X) is None else device.asarray(kernel.squares(X)) for X in (A, B)]
+        norms = [squared_norms(kernel, X) for X in (A, B)]
+        squares = [None if known is None else device.asarray(known) for known in norms]
         return device.asnumpy(cupy_gram.kernel_values(kernel, device.asarray(A), device.asarray(B), tuple(squares)))
 
-    np.testing.assert_allclose(values(A, B), kernel(A, B), rtol=2e-5, atol=1e-5)
+    np.testing.assert_allclose(values(A, B), kernel_block(kernel, A, B), rtol=2e-5, atol=1e-5)
     if kernel.name == "rbf":                                    # |a|^2 + |a|^2 - 2 a . a is rounded, below 0 as well
         assert 0.5 < values(far, far).diagonal().min() and values(far, far).max() <= 1
 

@@ -6,10 +6,11 @@ import pickle
 import numpy as np
 import pytest
 
-from classifiers.svm.cpu.kernel_functions import Kernel, kernel_loops
 from classifiers.svm.svc import SVC
 from classifiers.svm.theory import certificates
-from classifiers.svm.theory.certificates import certify, kernel_values, outputs_in_pairs, problem_names
+from classifiers.svm.theory.certificates import certify, outputs_in_pairs
+from classifiers.svm.theory.kernel_functions import Kernel, kernel_loops, kernel_values
+from classifiers.svm.theory.problems import problem_names
 
 
 def blobs(K, n=90, d=4, seed=0):
@@ -122,7 +123,7 @@ def test_dual_objective_equals_that_of_scikit_learns_solution(K):
 def test_wrong_answers_are_exposed():
     X, y = blobs(3)
     svc = SVC().fit(X, y)
-    right = svc._certified_by_
+    right = svc._solved_
     kernel, X, starts, C, support, coef, intercept, strategy = right
     for name, wrong in (("violation", (kernel, X, starts, C, support, coef * 0.9, intercept, strategy)),
                         ("gap", (kernel, X, starts, C, support, coef, intercept + 0.5, strategy)),
@@ -151,7 +152,7 @@ def test_lazy_and_gone_after_pickling():
     X[:] = 0            # the user's array is the user's
     table = svc.certificates_.table
     assert table["violation"].max() < 1.05e-3
-    assert svc._certified_by_ is None
+    assert svc._solved_ is None
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(svc)).certificates_.table, table)
     svc.fit(X_before[::2], y[::2])
     assert len(svc.certificates_) == 3 and svc.certificates_.table is not table

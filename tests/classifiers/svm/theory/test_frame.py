@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC as Peer
 
-from classifiers.svm.cpu.frame import frame_of, shifts
-from classifiers.svm.cpu.kernel_functions import Kernel
+from classifiers.svm.cpu.kernel_blocks import kernel_block
 from classifiers.svm.svc import SVC
+from classifiers.svm.theory.frame import frame_of, shifts
+from classifiers.svm.theory.kernel_functions import Kernel, kernel_values
 
 KERNELS = [Kernel("linear"), Kernel("poly", 0.3, 3, 0.5), Kernel("rbf", 0.2), Kernel("sigmoid", 0.1, 3, -0.2)]
 
@@ -24,12 +25,12 @@ def test_kernel_values_in_the_frame_are_the_same_but_for_the_unit(kernel, power)
     frame = frame_of(kernel, X)
     placed = frame.place(X, np.float64)
     centred = X - X.mean(axis=0) if kernel.name == "linear" else X
-    expected = kernel(centred, centred)                             # float64 holds all of these
-    np.testing.assert_allclose(frame.kernel(placed, placed) * frame.unit, expected, rtol=1e-12,
+    expected = kernel_values(kernel, centred, centred)                            # float64 holds all of these
+    np.testing.assert_allclose(kernel_values(frame.kernel, placed, placed) * frame.unit, expected, rtol=1e-12,
                                atol=1e-12 * np.abs(expected).max())
     narrow = frame.place(X, np.float32)
     assert 0.1 < np.median(np.abs(np.linalg.norm(narrow, axis=1))) < 10         # near 1, whatever the unit was
-    assert np.isfinite(frame.kernel(narrow, narrow)).all()
+    assert np.isfinite(kernel_block(frame.kernel, narrow, narrow)).all()
     assert np.log2(frame.scale) % 1 == np.log2(frame.unit) % 1 == 0             # powers of 2 round nothing
 
 

@@ -14,15 +14,13 @@ methods".
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import joblib
 import numpy as np
 
-from classifiers.svm.cpu.frame import Frame
-from classifiers.svm.cpu.gram import Gram
-from classifiers.svm.cpu.multiclass import MulticlassSolution, coef_rows, pairs
-from minicnn.plumbing.threads import one_blas_thread
+from classifiers.svm.theory.frame import Frame
+from classifiers.svm.theory.kernel_functions import Kernel, kernel_values
+from classifiers.svm.theory.problems import MulticlassSolution, TrainingSet, places
 
 __all__ = ["better_of", "in_order", "is_convex", "reversed_classes"]
 
@@ -31,7 +29,7 @@ _ENTRIES = 1 << 21  # kernel values at a time: 16 MB
 _APART = 5e-4       # relative difference of dual objectives that two ways to one optimum do not have at tol=1e-3
 
 
-def is_convex(data: Any) -> bool:
+def is_convex(data: TrainingSet) -> bool:
     """Return whether the kernel matrix of some samples has no negative eigenvalue, but for rounding.
 
     Parameters
@@ -42,7 +40,7 @@ def is_convex(data: Any) -> bool:
     kernel = data.kernel
     if kernel.name in ("linear", "rbf") or (kernel.name == "poly" and kernel.coef0 >= 0):
         return True
-    some = np.unique(np.linspace(0, data.gram.n - 1, _SAMPLED).astype(np.int64))
+    some = np.unique(np.linspace(0, len(data.rows) - 1, _SAMPLED).astype(np.int64))
     X = data.X[np.ix_(some, some)] if kernel.name == "precomputed" else data.X[some]
     K, = joblib.Parallel(prefer="threads")([joblib.delayed(_matrix)(data.frame, X)])   # a user's function on a cluster
     eigenvalues = np.linalg.eigvalsh((K + K.T) / 2)
@@ -53,15 +51,15 @@ def is_convex(data: Any) -> bool:
 def _matrix(frame: Frame, X: np.ndarray) -> np.ndarray:
     """Return the kernel matrix of samples, in their frame, in float64."""
     placed = frame.place(X, np.float64)
-    return placed if frame.kernel.name == "precomputed" else frame.kernel(placed, placed)
+    return placed if frame.kernel.name == "precomputed" else kernel_values(frame.kernel, placed, placed)
 
 
-def reversed_classes(data: Any) -> tuple[Any, np.ndarray]:
+def reversed_classes(data: TrainingSet) -> tuple[TrainingSet, np.ndarray]:
     """Return a `TrainingSet` whose classes have their samples in reverse order, and that order, (n,)."""
     starts = data.starts
     order = np.concatenate([np.arange(stop - 1, start - 1, -1) for start, stop in pairwise(starts)])
     X = data.X[np.ix_(order, order)] if data.kernel.name == "precomputed" else data.X[order]
-    return data._replace(X=X, rows=data.rows[order], weight=data.weight[order], gram=data.gram.restrict(order),
+    return data._replace(X=X, rows=data.rows[order], weight=data.weight[order],
                          frame=data.frame._replace(norms=data.frame.norms[order])), order
 
 
@@ -72,7 +70,7 @@ def in_order(found: MulticlassSolution, order: np.ndarray) -> MulticlassSolution
     return found._replace(coef=coef, worst=order[found.worst])
 
 
-def better_of(data: Any, one: MulticlassSolution, other: MulticlassSolution,
+def better_of(data: TrainingSet, one: MulticlassSolution, other: MulticlassSolution,
               n_jobs: int | None) -> tuple[MulticlassSolution, np.ndarray]:
     """Return the better of two solutions for each binary problem.
 
@@ -91,15 +89,14 @@ def better_of(data: Any, one: MulticlassSolution, other: MulticlassSolution,
     apart : array of int
         The problems whose dual objectives differ.
     """
-    wide, problems = data.wide(), range(len(one.intercept))
-    with one_blas_thread():
-        duals = np.array(joblib.Parallel(n_jobs=n_jobs, prefer="threads")(
-            joblib.delayed(_dual)(wide, data.starts, data.strategy, found.coef, p)
-            for found in (one, other) for p in problems)).reshape(2, -1)
+    placed, problems = data.frame.place(data.X, np.float64), range(len(one.intercept))
+    duals = np.array(joblib.Parallel(n_jobs=n_jobs, prefer="threads")(
+        joblib.delayed(_dual)(data.frame.kernel, placed, *_support(data, found.coef, p))
+        for found in (one, other) for p in problems)).reshape(2, -1)
     better = duals[1] > duals[0]
     coef = one.coef.copy()
     for p in np.flatnonzero(better).tolist():
-        for row, samples in _places(data.starts, data.strategy, p):
+        for row, samples in places(data.starts, data.strategy, p):
             coef[row, samples] = other.coef[row, samples]
     chosen = {name: np.where(better.reshape(-1, *[1] * (getattr(one, name).ndim - 1)), getattr(other, name),
                              getattr(one, name)) for name in ("intercept", "iterations", "violation", "worst", "F")}
@@ -107,21 +104,20 @@ def better_of(data: Any, one: MulticlassSolution, other: MulticlassSolution,
     return one._replace(coef=coef, precise=one.precise or other.precise, **chosen), np.flatnonzero(apart)
 
 
-def _places(starts: np.ndarray, strategy: str, p: int) -> list[tuple[int, slice]]:
-    """Return where the coefficients of problem p are: rows and samples."""
-    if strategy == "ovr":
-        return [(p, slice(0, int(starts[-1])))]
-    a, b = pairs(len(starts) - 1)[p]
-    row_a, row_b = coef_rows(a, b)
-    return [(row_a, slice(starts[a], starts[a + 1])), (row_b, slice(starts[b], starts[b + 1]))]
-
-
-def _dual(wide: Gram, starts: np.ndarray, strategy: str, coef: np.ndarray, p: int) -> float:
-    """Return the dual objective of problem p, sum |beta| - beta' K beta / 2."""
-    parts = _places(starts, strategy, p)
+def _support(data: TrainingSet, coef: np.ndarray, p: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the support vectors of problem p, as indices of samples, and their beta."""
+    parts = places(data.starts, data.strategy, p)
     beta = np.concatenate([coef[row, samples] for row, samples in parts])
-    samples = np.concatenate([np.arange(part.start, part.stop) for _, part in parts])[beta != 0]
-    beta, total, step = beta[beta != 0], 0.0, max(1, _ENTRIES // max(1, len(samples)))
-    for start in range(0, len(samples), step):
-        total += beta[start:start + step] @ (wide.block(samples[start:start + step], samples) @ beta)
+    samples = np.concatenate([np.arange(part.start, part.stop) for _, part in parts])
+    return samples[beta != 0], beta[beta != 0]
+
+
+def _dual(kernel: Kernel, placed: np.ndarray, support: np.ndarray, beta: np.ndarray) -> float:
+    """Return the dual objective of a problem, sum |beta| - beta' K beta / 2, from samples placed in their frame."""
+    total, step = 0.0, max(1, _ENTRIES // max(1, len(support)))
+    for start in range(0, len(support), step):
+        some = support[start:start + step]
+        K = placed[np.ix_(some, support)] if kernel.name == "precomputed" else \
+            kernel_values(kernel, placed[some], placed[support])
+        total += beta[start:start + step] @ (K @ beta)
     return float(np.abs(beta).sum() - total / 2)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from classifiers.svm.theory.certificates import kernel_values
+from classifiers.svm.theory.kernel_functions import kernel_values
+from classifiers.svm.theory.problems import TrainingSet, prepare
 from classifiers.svm.theory.smo import solve_loops
-from classifiers.svm.training import TrainingSet, prepare
 
 __all__ = ["TRACE", "plot_boundary", "trace"]
 
@@ -142,9 +142,8 @@ def _gram(data: TrainingSet) -> np.ndarray:
 
 def _binary_problem(svc: Any, X: Any, y: Any, problem: Any) -> tuple[TrainingSet, np.ndarray]:
     """Return the samples of one binary problem, and +1 or -1 for each."""
-    svc = type(svc)(**svc.get_params(deep=False))           # `prepare` writes to the estimator it is given
     data = prepare(svc, X, y)
-    labels = svc.classes_.tolist()
+    labels = data.classes.tolist()
     if problem is None:
         if len(labels) != 2:
             raise ValueError(f"problem=None with {len(labels)} classes: expected a pair of labels for strategy='ovo', "

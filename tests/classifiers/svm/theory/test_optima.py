@@ -12,9 +12,11 @@ from sklearn.datasets import load_iris, load_wine
 from sklearn.svm import SVC as Peer
 
 from classifiers.base import ConvergenceWarning
-from classifiers.svm.cpu.optima import better_of, in_order, is_convex, reversed_classes
+from classifiers.svm.cpu.multiclass import fit_problems
+from classifiers.svm.cpu.training import attempt, gram_of
 from classifiers.svm.svc import SVC
-from classifiers.svm.training import attempt, prepare
+from classifiers.svm.theory.optima import better_of, in_order, is_convex, reversed_classes
+from classifiers.svm.theory.problems import prepare
 
 # Two classes of two samples. K has the eigenvalue -1 along (1, -1, 0, 0): alpha = (C, 0) and (0, C) are both optima.
 CURVED = np.array([[0.0, 1.0, 0.1, 0.2], [1.0, 0.0, 0.2, 0.1], [0.1, 0.2, 1.0, 0.0], [0.2, 0.1, 0.0, 1.0]])
@@ -24,6 +26,10 @@ def prepared(**settings):
     svc = SVC(**settings)
     X, y = load_wine(return_X_y=True)
     return svc, prepare(svc, (X - X.mean(0)) / X.std(0), y)
+
+
+def solved(svc, data):
+    return attempt(svc, data, gram_of(svc, data), fit_problems)
 
 
 @pytest.mark.parametrize("settings, convex", [
@@ -45,7 +51,7 @@ def test_a_given_matrix_is_asked_for_its_eigenvalues():
 def test_the_reversed_order_is_undone(strategy):
     svc, data = prepared(strategy=strategy)
     other, order = reversed_classes(data)
-    found, again = attempt(svc, data), in_order(attempt(svc, other), order)
+    found, again = solved(svc, data), in_order(solved(svc, other), order)
     np.testing.assert_array_equal(other.X, data.X[order])
     np.testing.assert_allclose(again.coef, found.coef, atol=0.05)       # one optimum, reached within tol on both ways
     np.testing.assert_allclose(again.intercept, found.intercept, atol=5e-3)
@@ -55,7 +61,7 @@ def test_the_reversed_order_is_undone(strategy):
 @pytest.mark.parametrize("strategy", ["ovo", "ovr"])
 def test_the_better_one_of_two_is_taken_problem_by_problem(strategy):
     svc, data = prepared(strategy=strategy)
-    good = attempt(svc, data)
+    good = solved(svc, data)
     bad = good._replace(coef=good.coef.copy(), intercept=good.intercept + 7)
     rows = bad.coef[1] if strategy == "ovr" else bad.coef               # half of each beta is a lower objective
     rows *= 0.5
@@ -90,7 +96,7 @@ def test_sigmoid_is_not_below_libsvm_without_a_word(C, gamma):
 
 
 def test_several_optima_are_told():
-    svc, data = prepared(kernel="sigmoid", gamma=1.0, C=100.0)
-    X, y = data.X, np.repeat(svc.classes_, np.diff(data.starts))
+    data = prepared(kernel="sigmoid", gamma=1.0, C=100.0)[1]
+    X, y = data.X, np.repeat(data.classes, np.diff(data.starts))
     with pytest.warns(ConvergenceWarning, match=r"is no inner product.*of 3 binary problems have several"):
         SVC(kernel="sigmoid", gamma=1.0, C=100.0).fit(X, y)

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from classifiers.svm.cpu.kernel_functions import Kernel
+from classifiers.svm.theory.kernel_functions import Kernel
 
 __all__ = ["Frame", "frame_of", "shifts"]
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from classifiers.svm import teaching
 from classifiers.svm.svc import SVC
-from classifiers.svm.teaching import plot_boundary, trace
+from classifiers.svm.theory import teaching
 from classifiers.svm.theory.smo import solve_loops
+from classifiers.svm.theory.teaching import plot_boundary, trace
 
 
 def blobs(K, n=60, d=2):
