@@ -13,7 +13,7 @@ numbers of a ``.npy`` are not parsed either, they are compared with those that `
 and shape. Every entry carries a checksum (CRC-32), which finds damage, not malice: what the numbers *mean*, such
 as indices that a kernel will follow, the caller must check.
 
-Writing goes to a temporary name in the same folder, is forced to the disk, and only then renamed over the old file.
+How a file is written whole is told in `minicnn.plumbing.files`.
 
 Source: the layout of ``.npy`` is that of NumPy Enhancement Proposal 1, version 1.0.
 """
@@ -23,14 +23,14 @@ import json
 import math
 import os
 import re
-import secrets
 import struct
 import zipfile
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from minicnn.plumbing.files import whole_file
 
 __all__ = ["ArchiveError", "load_archive", "save_archive"]
 
@@ -84,29 +84,14 @@ def save_archive(path: str | os.PathLike[str], format_name: str, version: int, h
     declared = {name: [array.dtype.str, list(array.shape)] for name, array in plain.items()}
     text = json.dumps({"format": format_name, "version": version, "arrays": declared, "header": header}, indent=1,
                       allow_nan=False)
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(temporary, "xb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(_entry(_HEADER), text)
-                for name, array in plain.items():
-                    with archive.open(_entry(f"{name}.npy"), "w", force_zip64=True) as entry:
-                        entry.write(_npy_prefix(array.dtype.str, array.shape))
-                        flat = array.reshape(-1).view(np.uint8)
-                        for start in range(0, flat.size, _CHUNK):
-                            entry.write(flat[start:start + _CHUNK].data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write {path.name} into folder {path.parent}: "
-                                   f"{error.strerror or error}") from error
-    except BaseException:       # Ctrl-C leaves no half-written file behind either
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(_entry(_HEADER), text)
+        for name, array in plain.items():
+            with archive.open(_entry(f"{name}.npy"), "w", force_zip64=True) as entry:
+                entry.write(_npy_prefix(array.dtype.str, array.shape))
+                flat = array.reshape(-1).view(np.uint8)
+                for start in range(0, flat.size, _CHUNK):
+                    entry.write(flat[start:start + _CHUNK].data)
 
 
 def _plain(name: str, array: np.ndarray) -> np.ndarray:
@@ -130,16 +115,6 @@ def _npy_prefix(dtype: str, shape: Collection[int]) -> bytes:
     text = repr({"descr": dtype, "fortran_order": False, "shape": tuple(shape)})
     text += " " * (-(10 + len(text) + 1) % 64) + "\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode("ascii")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force a rename to the disk: on POSIX systems it is a change of the folder, not of the file."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def load_archive(path: str | os.PathLike[str], format_name: str, version: int, unchecked: Collection[str] = ()) \

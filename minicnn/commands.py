@@ -18,8 +18,8 @@ from minicnn.backend import get_backend
 from minicnn.checkpoint import load, save
 from minicnn.data import Dataset, fetch
 from minicnn.network import Network
-from minicnn.npz import remove_unfinished, writable_folder, write_atomically
 from minicnn.optim import SGD, MaxNorm
+from minicnn.plumbing.files import remove_unfinished, writable_folder, write_atomically
 from minicnn.plumbing.folders import owned, refuse_among_data
 from minicnn.run_folder import NETWORKS, STATE, remove_run
 from minicnn.training import fit

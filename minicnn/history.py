@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from minicnn.npz import write_atomically
+from minicnn.plumbing.files import write_atomically
 
 KEYS = ("epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "lr", "momentum", "seconds",
         "images_per_second")

@@ -11,8 +11,7 @@ is compared with its declared shape before a byte of it is read. Because entries
 array can never be larger than the file that holds it, so there is no such thing as a zip bomb. Every entry
 carries a checksum (CRC-32).
 
-Writing goes to a temporary name in the same folder, is forced to the disk, and only then renamed over the old
-file: whenever the machine stops, the name holds either the old file or the new one, never half of one.
+How a file is written whole is told in `minicnn.plumbing.files`.
 """
 from __future__ import annotations
 
@@ -22,10 +21,14 @@ import math
 import os
 import struct
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from minicnn.plumbing.files import remove_unfinished, writable_folder, write_atomically
+
+__all__ = ["CheckpointError", "read_archive", "remove_unfinished", "to_host", "writable_folder", "write_archive",
+           "write_atomically"]
 
 HEADER = "header.json"
 DTYPES = ("<f4", "<f8", "<i8")  # of arrays
@@ -35,100 +38,6 @@ _NPY_HEADER_LIMIT = 1 << 10     # bytes; NumPy pads the header of a plain array 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used: not one, damaged, of another version, or of another model."""
-
-
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write `data` to `path`: afterwards the file is the new one, or after an error still the old one.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written or the disk is full; the message names the folder.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> write_atomically(folder.name + "/a.txt", b"plankton")
-    >>> os.listdir(folder.name)
-    ['a.txt']
-    >>> folder.cleanup()
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        _remove(temporary)
-        raise OSError(error.errno, f"cannot write {path.name} into folder {path.parent}: "
-                                   f"{error.strerror or error}") from error
-    except BaseException:  # Ctrl-C leaves no half-written file behind either
-        _remove(temporary)
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force a rename to the disk: on POSIX systems it is a change of the folder, not of the file."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink()
-    except OSError:  # it was never made; the error that brought us here is the one to report
-        pass
-
-
-def writable_folder(path: str | os.PathLike[str]) -> Path:
-    """Make folder `path` if it is missing, and find out by writing a small file whether it can be written.
-
-    Raises
-    ------
-    OSError
-        It cannot; the message names the folder.
-    """
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        there = Path(error.filename)
-        what = f"a link to {os.readlink(there)}, which does not exist" if there.is_symlink() else "a file"
-        raise OSError(error.errno, f"output folder {folder} cannot be written: {there} is {what}. Choose another "
-                                   "folder") from error
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    try:
-        probe = folder / f".probe.{os.getpid()}"
-        write_atomically(probe, b"\0" * 4096)
-        probe.unlink()
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    return folder
-
-
-def _unwritable(folder: Path, error: OSError) -> OSError:
-    reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    return OSError(error.errno, f"output folder {folder} cannot be written: {reason.strerror or reason}. "
-                                "Choose another folder, or free space in this one")
-
-
-def remove_unfinished(folder: Path, name: str) -> None:
-    """Remove what `write_atomically` left of files `name`, a pattern, when its process was killed while it wrote.
-
-    Call it only where no other process can be writing such a file.
-    """
-    for part in folder.glob(f".{name}.*.part"):
-        _remove(part)
 
 
 def to_host(array: Any) -> np.ndarray:

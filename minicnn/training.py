@@ -47,8 +47,9 @@ from minicnn.history import History
 from minicnn.inputs import flag, integer, sequence
 from minicnn.layers import positive
 from minicnn.network import Network
-from minicnn.npz import CheckpointError, remove_unfinished, writable_folder
+from minicnn.npz import CheckpointError
 from minicnn.optim import SGD
+from minicnn.plumbing.files import remove_unfinished, writable_folder
 from minicnn.plumbing.folders import owned, refuse_among_data
 from minicnn.run_folder import (
     HISTORY,

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..npz import write_atomically
+from minicnn.plumbing.files import write_atomically
 
 _FORMAT = 2  # to be raised when decoding or resizing changes its results: old files are then left alone
 
