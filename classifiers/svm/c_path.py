@@ -26,11 +26,11 @@ def svm_path(svc: SVC, X: Any, y: Any, Cs: Sequence[float], sample_weight: Any =
     Parameters
     ----------
     svc : SVC
-        Whose other parameters they have; it stays as it is.
+        The estimator whose other parameters all of them have; it is not changed.
     X, y, sample_weight : array-like
-        As `SVC.fit`.
+        Samples, labels and weights, in the forms that `SVC.fit` takes.
     Cs : sequence of float
-        Values of C, ascending.
+        Values of C, positive and in ascending order.
 
     Returns
     -------
@@ -40,12 +40,12 @@ def svm_path(svc: SVC, X: Any, y: Any, Cs: Sequence[float], sample_weight: Any =
     Raises
     ------
     ValueError
-        `Cs` is empty or not ascending, or as `SVC.fit`.
+        `Cs` is empty or not ascending, or `SVC.fit` would refuse the input.
 
     Examples
     --------
     >>> path = svm_path(SVC(kernel="linear"), [[-2.0], [-1.0], [1.0], [2.0]], [0, 0, 1, 1], Cs=[0.1, 1.0])
-    >>> [machine.C for machine in path], path[1].predict([[-3.0]])
+    >>> [one.C for one in path], path[1].predict([[-3.0]])
     ([0.1, 1.0], array([0]))
     """
     if not len(Cs) or any(b <= a for a, b in pairwise(Cs)):

@@ -2,14 +2,14 @@
 
 Decisions on training samples will not do for fitting the sigmoids of `probability`: these samples lie outside the
 margin because they were put there. So the samples are dealt into folds, and each fold gets its decisions from a
-machine trained on the others::
+classifier that was trained on the other folds::
 
     fold 0   1   2   0   1   2 ...       all folds read the one Gram matrix of the fit: kernel values of
         [x] [ ] [ ] [x] [ ] [ ]          training samples among themselves, and of held out ([x]) with training
                                          samples, are entries of it
 
-Then the machine that is kept is trained on all of them. "ovo": each pair of classes gets a sigmoid, and the pairs are
-coupled; "ovr": each class gets one, and the K probabilities are divided by their sum.
+Then the classifier that is kept is trained on all of them. "ovo": each pair of classes gets a sigmoid, and the pairs
+are coupled; "ovr": each class gets one, and the K probabilities are divided by their sum.
 
 Cost: as many fits as there are folds, each on a part of the samples, and at prediction a K x K system for each sample.
 """
@@ -48,9 +48,9 @@ class CalibratedSVC(Classifier):
     Parameters
     ----------
     svc : SVC or None
-        Whose parameters the machine has; None is ``SVC()``. It is copied, not fitted.
+        The classifier whose parameters are used; None, the default, is ``SVC()``. It is copied, and not fitted itself.
     folds : int
-        Parts for the decisions on unseen samples, at least 2; a class needs 2 samples at least.
+        Number of parts that the samples are dealt into, at least 2, by default 5. A class needs at least 2 samples.
     random_state : int, None, SeedSequence, Generator or RandomState
         Deals the samples of each class into the folds; 0 deals them the same way each time.
 
@@ -83,13 +83,13 @@ class CalibratedSVC(Classifier):
         return SVC() if self.svc is None else type(self.svc)(**self.svc.get_params(deep=False))
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> CalibratedSVC:
-        """Fit the machine on all samples, and the sigmoids on cross-validated decisions.
+        """Fit the classifier on all samples, and the sigmoids on cross-validated decisions.
 
         Parameters
         ----------
         X, y, sample_weight : array-like
-            As `SVC.fit`. Weights of samples count in the sigmoids, too; those of classes do not, because they say
-            what an error costs and not how often a class occurs.
+            Samples, labels and weights, in the forms that `SVC.fit` takes. Weights of samples count in the sigmoids,
+            too; those of classes do not, because they say what an error costs and not how often a class occurs.
 
         Returns
         -------
@@ -99,7 +99,7 @@ class CalibratedSVC(Classifier):
         Raises
         ------
         ValueError
-            A class has fewer than 2 samples, or as `SVC.fit`.
+            A class has fewer than 2 samples, or `SVC.fit` would refuse the input.
         """
         with self.fitting():
             check_interval("CalibratedSVC: folds", self.folds, 2, integer=True)
@@ -133,7 +133,7 @@ class CalibratedSVC(Classifier):
         Parameters
         ----------
         X : array-like, (n, n_features)
-            As `SVC.decision_function`.
+            Samples, in the forms that `SVC.decision_function` takes.
 
         Raises
         ------
@@ -181,8 +181,10 @@ class CalibratedSVC(Classifier):
 
         Raises
         ------
-        ArchiveError, OSError
-            As `SVC.load`.
+        ArchiveError
+            The file is not one of a CalibratedSVC, is damaged, or what it says does not fit together.
+        OSError
+            The file cannot be opened.
         """
         header, arrays = load_archive(path, _FORMAT, _VERSION)
         require(set(header) == {"svc", "folds"} and isinstance(header["svc"], dict)

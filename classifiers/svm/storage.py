@@ -1,7 +1,7 @@
 """A fitted `SVC` as a file, in the format of `classifiers.archive`: numbers as arrays, the rest as JSON.
 
 A file may come from anywhere. `classifiers.archive` makes sure that reading it runs nothing and takes no more memory
-than the file has bytes; this page makes sure that what was read is a classifier: parameters that `SVC` would take,
+than the file has bytes; this module makes sure that what was read is a classifier: parameters that `SVC` would take,
 sorted labels, and arrays whose shapes, indices and counts fit together. Training samples other than the support
 vectors are not stored, so certificates are only there after loading if they were asked for before saving.
 """
@@ -73,7 +73,7 @@ def unpack(svc: Any, header: dict[str, Any], arrays: dict[str, np.ndarray], path
     """Make `svc` the estimator that `pack` took apart, if the parts fit together; `path` is for messages."""
     if isinstance(header.get("parameters"), dict):         # files from before this parameter do not have it
         header = {**header, "parameters": {"backend": "numba", **header["parameters"]}}
-    header = {"precise": False, **header}                  # likewise
+    header = {"precise": False, **header}                  # older files do not have this entry either
     expected = {"parameters", "gamma", "problems", "precise", "labels", "n_features_in", "feature_names"}
     require(set(header) == expected, path, f"the header has {sorted(header)}: expected {sorted(expected)}")
     restore(svc, header, path, check_parameters)

@@ -64,38 +64,43 @@ class SVC(Classifier):
         "precomputed": X is (n, n_train), the kernel values with the training samples. A callable takes two matrices
         of samples and returns the matrix of their kernel values.
     degree : int
-        Of "poly".
+        Exponent of the kernel function "poly", by default 3; the other kernel functions ignore it.
     gamma : {"scale", "auto"} or float
         "scale" is 1 / (n_features * X.var()), "auto" is 1 / n_features.
     coef0 : float
-        Of "poly" and "sigmoid".
+        What "poly" and "sigmoid" add to gamma <a, b>, by default 0; the other kernel functions ignore it.
     strategy : {"ovo", "ovr"}
         One problem per pair of classes, or one per class against all others. Two classes are one problem either way.
     tol : float
-        The iteration stops once no KKT condition is violated by more.
+        The iterations of a problem stop once no KKT condition is violated by more than `tol`; by default 0.001.
     cache_size : float
-        Memory for kernel values in MB; with "cupy" they take what is free on the device.
+        Memory for kernel values in MB (2^20 bytes), by default 200. With ``backend="cupy"`` the kernel values take what
+        is free on the device instead.
     class_weight : dict, "balanced" or None
-        Factor of C for each class.
+        Factor of C for each class: a dict from label to factor, or "balanced" for n_samples / (n_classes * samples of
+        the class). None, the default, is 1 for each class.
     max_iter : int
-        Limit of iterations for each binary problem; -1 is no limit.
+        Largest number of iterations of each binary problem, by default 10 million; -1 is no limit.
     break_ties : bool
-        With "ovo", whether equal votes are decided by the sum of decisions (the largest value of the "ovr"-shaped
-        decision function), or go to the first of the classes as in LIBSVM.
+        Decides about equal votes of strategy "ovo". True, the default, takes the class with the largest sum of
+        decisions (the largest value of the "ovr"-shaped decision function); False takes the first of the classes, as
+        LIBSVM does.
     shrinking : bool
         Leave samples that stay at a bound out of the iteration; the result is the same to within `tol`.
     decision_function_shape : {"ovr", "ovo"}
-        Whether `decision_function` of strategy "ovo" returns a column per class or per pair.
+        Columns that `decision_function` returns for strategy "ovo": "ovr", the default, is one for each class, and
+        "ovo" is one for each pair of classes.
     random_state : None or int
         Without effect (nothing here is random); scikit-learn's name is kept so that code written for it runs.
     n_jobs : int or None
-        How many binary problems are solved at once, as joblib has it. The result does not depend on it. With "ovr" and
-        a Gram matrix larger than `cache_size`, two groups of problems share it, and more than 2 is of no use.
+        Number of binary problems that are solved at the same time: -1 is one for each core, and None, the default, is 1
+        or what the surrounding ``joblib.parallel_config`` says. The result does not depend on it. With "ovr" and a Gram
+        matrix larger than `cache_size`, two groups of problems share that memory, and more than 2 jobs do not help.
     verbose : bool
-        Show progress.
+        Print progress while fitting; by default False.
     backend : {"numba", "cupy"}
-        Where `fit` and predictions compute: on the processor, or on an NVIDIA GPU through CuPy, where `n_jobs` and
-        `shrinking` are without effect. Arrays that go in and come out are NumPy's either way.
+        Place where `fit` and predictions compute: "numba", the default, is the processor, and "cupy" is an NVIDIA GPU,
+        where `n_jobs` and `shrinking` have no effect. Arrays that go in and come out are NumPy's either way.
 
     Attributes
     ----------
@@ -106,7 +111,7 @@ class SVC(Classifier):
     support_vectors_ : array, (n_SV, n_features) float32 or float64
         Those rows, float32 where that changes no value; empty for a precomputed kernel.
     n_support_ : array of int, (K,)
-        How many of each class.
+        Number of support vectors of each class.
     dual_coef_ : array, (K - 1, n_SV) or (K, n_SV)
         y_i alpha_i, laid out as the table above says. For two classes, classes_[1] is the positive one.
     intercept_ : array, (n_problems,)
@@ -303,7 +308,7 @@ class SVC(Classifier):
         Parameters
         ----------
         X : array-like, (n, n_features)
-            As `decision_function`.
+            Samples; for a precomputed kernel (n, n_train), their kernel values with all training samples.
         """
         self.check_fitted()
         X = self.check_samples(X, reset=False, dtype=None)

@@ -36,7 +36,7 @@ class Formula(NamedTuple):
     degree : int
     origin : (d,) float64
     scale : float
-        What samples are multiplied by once they are moved to `origin`; for "precomputed" the factor of the values.
+        Factor of the samples after they are moved to `origin`; for "precomputed" the factor of the values.
     """
 
     code: int

@@ -260,8 +260,7 @@ def solve_pairs(K_aa, strip, edges, blocks, where, C_a, C_b, beta_a, beta_b, fou
     Parameters
     ----------
     K_aa : (m, m) float32 or float64
-        The other parts of the Gram matrix have the same type.
-        Block of class a.
+        Block of class a. The other parts of the Gram matrix have the same type.
     strip : (n_b, m) array
         The samples of all classes b against those of class a.
     edges : (Q + 1,) int64
@@ -271,16 +270,16 @@ def solve_pairs(K_aa, strip, edges, blocks, where, C_a, C_b, beta_a, beta_b, fou
     C_a, C_b : (m,) and (n_b,) float64
         Upper bounds of alpha.
     beta_a, beta_b : (Q, m) and (n_b,) float64
-        Where to start, which must be feasible, and the solutions.
+        The values from which the iterations start, which must be feasible; receive the solutions.
     found : (Q, 7) float64
         Receives the bias, the iterations and the violation of each problem, the positions of the pair that violates
         most, among the samples of class a and then those of class b, and F there.
     state : (2,) int64
-        What to go on with after a return: the problem, and its iterations so far plus 1; zeros at first.
+        The problem to go on with after a return, and its iterations so far plus 1; zeros at first.
     scratch : (7, n) float64
         Room for the vectors of the largest problem, kept between calls.
     K_ab, known : 1-D array and bool
-        Likewise: room for m n_b entries of the largest class b, and m.
+        Room for the m n_b entries of K_ab of the largest class b and for m flags, kept between calls.
     tol : float
         Largest gap of the KKT conditions to accept.
     max_iter : int

@@ -46,7 +46,7 @@ def decision_values(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, sta
     Parameters
     ----------
     kernel : Kernel
-        With its parameters.
+        The kernel function of samples as the user has them.
     X_support : (n_support, d) float32 or float64
         Support vectors sorted by class; for the kernel "precomputed" it is not used, and X has the kernel values.
     coef : (K - 1, n_support) for "ovo", (K, n_support) for "ovr"
@@ -58,9 +58,9 @@ def decision_values(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, sta
     X : (n, d) float32 or float64
         Samples; (n, n_support) kernel values for "precomputed".
     strategy : {"ovo", "ovr"}
-        Which problems these are.
+        What the binary problems are: one for each pair of classes, or one for each class.
     n_jobs : int or None
-        Number of threads, in joblib's counting.
+        Number of threads: -1 is one for each core, None, the default, is 1 or what joblib's context says.
     precise : bool
         Compute in float64 instead of float32.
 
@@ -177,9 +177,9 @@ def ovr_from_ovo(decisions: np.ndarray, n_classes: int) -> np.ndarray:
     Parameters
     ----------
     decisions : (n, K (K - 1) / 2) array
-        Positive: the first class of the pair.
+        Decision of each pair; it is positive for the first class of the pair.
     n_classes : int
-        K.
+        Number of classes, K.
 
     Returns
     -------
@@ -207,9 +207,9 @@ def votes(decisions: np.ndarray, n_classes: int) -> np.ndarray:
     Parameters
     ----------
     decisions : (n, K (K - 1) / 2) array
-        Not negative: the first class of the pair wins.
+        Decision of each pair; the first class of the pair wins unless it is negative.
     n_classes : int
-        K.
+        Number of classes, K.
 
     Returns
     -------

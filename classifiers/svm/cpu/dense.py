@@ -69,14 +69,14 @@ def solve(K: np.ndarray, y: np.ndarray, C: np.ndarray, tol: float, max_iter: int
     max_iter : int
         Largest number of iterations.
     beta : (n,) array, optional
-        Where to start (see `classifiers.svm.theory.smo.feasible`).
+        The values from which the iterations start, made feasible by `theory.smo.feasible`; by default 0.
     check : callable, optional
         Called about every tenth of a second; it may raise to give up.
 
     Returns
     -------
     Solution
-        With the violation recomputed in float64 from beta, whatever the reason to stop.
+        Its violation is recomputed in float64 from beta, whatever the reason to stop was.
 
     Examples
     --------

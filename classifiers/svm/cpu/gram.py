@@ -1,8 +1,8 @@
 """The Gram matrix K[i, j] = k(x[i], x[j]) of all samples, sorted by class: whole, in parts, or row by row.
 
-Every problem of a multiclass machine, every C of a search and every fold of a cross-validation needs entries of one
-and the same matrix. It has n^2 entries: 2.5 GB in float32 for 25,000 samples, 160 GB for 200,000. `Gram` hands out
-what a solver asks for, and decides how it gets there:
+Every problem of a classifier for many classes, every C of a search and every fold of a cross-validation needs entries
+of one and the same matrix. It has n^2 entries: 2.5 GB in float32 for 25,000 samples, 160 GB for 200,000. `Gram` hands
+out what a solver asks for, and decides how it gets there:
 
 - `full`: computed once, if n^2 * 4 bytes fit in `cache_size`; everything else is then read from it;
 - `block`: a rectangle, computed by one matrix product over the samples; `class_blocks` keeps the blocks on the
@@ -177,7 +177,7 @@ class Gram:
         """
         where = np.concatenate([[0], np.cumsum(np.diff(edges)**2)])
         key = int(edges[0]), int(edges[-1])
-        with self._lock:                                     # whoever else wants these waits for them
+        with self._lock:                                     # other threads that need the same blocks wait for them
             if key not in self._class_blocks:
                 room = self.budget // 2 - self.dtype.itemsize * int(where[-1])
                 while self._class_blocks and sum(held.nbytes for held in self._class_blocks.values()) > room:

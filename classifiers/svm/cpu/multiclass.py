@@ -52,7 +52,7 @@ __all__ = ["fit_problems"]
 _BATCHES = 256  # tasks of one fit: enough to keep the workers busy to the end, few enough to cost nothing
 _SHARES = 4     # large pairs that may be solved at the same time
 _SMALL = 1024   # samples of one-vs-rest problems that need no working sets
-_GROUPS = 2     # groups of one-vs-rest problems likewise: the larger a group, the more problems share a row
+_GROUPS = 2     # groups of one-vs-rest problems that may be solved at the same time: in a larger one more share a row
 
 
 def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, tol: float, max_iter: int,
@@ -63,7 +63,7 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
     Parameters
     ----------
     gram : Gram
-        Of n samples sorted by class.
+        Gram matrix of n samples sorted by class.
     starts : (K + 1,) int
         Class k has the samples from ``starts[k]`` to ``starts[k + 1]``.
     C : (n,) array
@@ -75,11 +75,11 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
     max_iter : int
         Largest number of iterations of each problem.
     n_jobs : int or None
-        As joblib counts them.
+        Number of workers: -1 is one for each core, None, the default, is 1 or what joblib's context says.
     beta : array, optional
-        `MulticlassSolution.beta` of an earlier fit of the same problems: where to start.
+        `MulticlassSolution.beta` of an earlier fit of the same problems, from which the iterations start; by default 0.
     verbose : int
-        As joblib has it.
+        How much joblib prints while the problems are solved; 0, the default, is nothing.
     shrinking : bool
         Solve large problems over working sets. Without it every iteration looks at all samples, if the
         whole Gram matrix fits in the cache size; the result is the same.
@@ -136,7 +136,7 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
     except BaseException:
         solver.stop[0] = True  # threads that still iterate notice it within a tenth of a second
         raise
-    gram.forget_class_blocks()      # whoever goes on with the coefficients copies them
+    gram.forget_class_blocks()      # their memory is needed by what comes after the fit
     return from_numbers(coef, numbers)
 
 
@@ -144,7 +144,7 @@ Task = Strip | tuple[int, int] | range  # some pairs, a large pair, the classes 
 
 
 class _Solver(NamedTuple):
-    """What all tasks of a fit have in common; each runs in a thread, another process or on another machine."""
+    """What all tasks of a fit have in common; each runs in a thread, in another process or on another computer."""
 
     gram: Gram
     starts: np.ndarray
@@ -154,7 +154,7 @@ class _Solver(NamedTuple):
     beta: np.ndarray | None
     memory: int         # for a large problem
     dense: bool         # whether a matrix that fits is solved over all samples at once, without working sets
-    stop: np.ndarray    # set when somebody interrupts
+    stop: np.ndarray    # (1,) bool, set by an interrupt
 
     def check(self) -> None:
         if self.stop[0]:

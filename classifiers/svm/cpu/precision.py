@@ -20,7 +20,7 @@ looked at, too, because rounding errors grow with the size of the samples.
 A solution needs sum(beta) = 0, too. Where values of beta near C come and go, rounding leaves a remainder, which moves
 all outputs by up to its product with the largest kernel value: that counts as a violation.
 
-What is true in the end is in `MulticlassSolution.violation`; ``training.py`` warns.
+What is true in the end is in `MulticlassSolution.violation`; `cpu.training` warns.
 """
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def refined(data: TrainingSet, gram: Gram, found: MulticlassSolution, C: np.ndar
     max_iter : int
         Largest number of iterations of each problem, those of `found` included.
     n_jobs : int or None
-        Number of threads, in joblib's counting.
+        Number of threads: -1 is one for each core, None is 1 or what joblib's context says.
 
     Returns
     -------

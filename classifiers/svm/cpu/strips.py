@@ -117,17 +117,19 @@ def solve_strip(gram: Gram, starts: np.ndarray, C: np.ndarray, strip: Strip, tol
     Parameters
     ----------
     gram : Gram
-        Of all samples, sorted by class.
+        Gram matrix of all samples, sorted by class.
     starts : (K + 1,) int
         Class k has the samples from ``starts[k]`` to ``starts[k + 1]``.
     C : (n,) array
         Upper bound of alpha for each sample.
     strip : Strip
         One of `plan`.
-    tol, max_iter
-        As `classifiers.svm.cpu.dense.solve`.
+    tol : float
+        Largest gap of the KKT conditions to accept.
+    max_iter : int
+        Largest number of iterations of each problem.
     beta : (K - 1, n) array, optional
-        Where to start, in the layout of the coefficients.
+        The coefficients from which the iterations start, laid out as `MulticlassSolution.coef`; by default 0.
     check : callable
         Called about every tenth of a second; it may raise to give up.
 

@@ -10,7 +10,7 @@ with everything else held fixed, and the gradient of all samples is brought up t
         F = K beta - y over all samples; stop if the gap of the KKT conditions is below tol
         A = the active samples: those that violate most, from `up` and from `low`, and the free ones
         repeat until the gap over A is small
-            W = the working set: a quarter of A, chosen likewise
+            W = the working set: a quarter of A, chosen in the same way
             minimise D over beta[W]                          sum(beta[W]) as it was, the rest as it is
             F[A] += K[A, changed] (beta - beta before)[changed]
         F += K[:, changed] (beta - beta before)[changed]     the only rows of K over all samples that are needed
@@ -47,7 +47,7 @@ from classifiers.svm.theory.smo import Solution, bias_and_violation, bounds, fea
 
 __all__ = ["solve_large"]
 
-_WHOLE = 2048  # beyond so many samples, gathering K[W, W] costs more than SMO over all samples on a matrix that exists
+_WHOLE = 2048  # samples of a working set whose gathered K[W, W] costs as much as SMO over all samples, if K exists
 WORKING_SET = 1536  # samples at first: a matrix of 9 MB
 _ACTIVE = 4          # active samples of a problem, in working sets
 _TOGETHER = 256      # rows over the active samples at a time: 6 MB
@@ -62,7 +62,7 @@ def solve_large(gram: Gram, y: np.ndarray, C: np.ndarray, tol: float, max_iter: 
     Parameters
     ----------
     gram : Gram
-        Of n samples.
+        Gram matrix of n samples.
     y : (G, n) array of +1 and -1
         Labels of each problem.
     C : (n,) array
@@ -72,7 +72,7 @@ def solve_large(gram: Gram, y: np.ndarray, C: np.ndarray, tol: float, max_iter: 
     max_iter : int
         Largest number of iterations of a problem, summed over the rounds.
     beta : (G, n) array, optional
-        Where to start (see `classifiers.svm.theory.smo.feasible`).
+        The values from which the iterations start, made feasible by `theory.smo.feasible`; by default 0.
     check : callable, optional
         Called at least every tenth of a second or so; it may raise to give up.
     memory : int, optional

@@ -38,7 +38,7 @@ def decision_values(kernel: Kernel, X_support: np.ndarray, coef: np.ndarray, sta
     Parameters
     ----------
     kernel, X_support, coef, starts, intercept, X, strategy
-        NumPy arrays, as there.
+        The parameters of `cpu.decision.decision_values`, as NumPy arrays.
     n_jobs : int or None
         Number of threads on the processor, where `precise` has the decisions computed there.
     precise : bool

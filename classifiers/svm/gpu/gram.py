@@ -6,7 +6,7 @@ All four kernels see the samples only through inner products (``kernel_functions
     K = kernel(K)           one pass in place, ``gram.cu``: reads an entry once and writes it once
 
 Nothing else of the size of K exists, as it would if the pass were written as array operations: distances, their
-exponents, a copy for the powers of "poly". The product is the one step of these machines that is not written by hand:
+exponents, a copy for the powers of "poly". The product is the one step of the SVMs here that is not written by hand:
 it is a dense product like any other, and what this project is about begins behind it. It is float32 throughout (CuPy
 uses the shorter TF32 only where the environment variable CUPY_TF32 asks for it).
 
@@ -39,7 +39,7 @@ class DeviceGram:
     Parameters
     ----------
     gram : Gram
-        Of all samples, sorted by class.
+        Gram matrix of all samples, sorted by class.
 
     Attributes
     ----------

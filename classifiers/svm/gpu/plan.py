@@ -55,9 +55,9 @@ class Part(NamedTuple):
         A problem's rows of the matrix are those from ``[0]`` to ``[1]`` and from ``[2]`` to ``[3]``; y is +1 for the
         rows from ``[4]`` to ``[5]``.
     numbers : (P,) int64
-        Which problem of the fit each is.
+        Number of each problem in the order of the fit's problems.
     owners : list of list of (int, slice)
-        Where the beta of each problem belongs: rows of `coef` and samples.
+        Rows and samples of `coef` that hold the beta of each problem.
     """
 
     samples: list[slice]

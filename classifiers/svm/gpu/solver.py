@@ -65,16 +65,16 @@ def fit_problems(gram: Gram, starts: np.ndarray, C: np.ndarray, strategy: str, t
     Parameters
     ----------
     gram, starts, C, strategy, tol, max_iter, beta
-        As there; all of it NumPy arrays.
+        The parameters of `cpu.multiclass.fit_problems`, as NumPy arrays.
     verbose : int
         Whether to print how many problems are left after each launch.
     n_jobs, shrinking
-        Without effect: all problems are solved at once, over all of their samples.
+        They have no effect: all problems are solved at once, over all of their samples.
 
     Returns
     -------
     MulticlassSolution
-        Of NumPy arrays.
+        Its arrays are NumPy's.
 
     Raises
     ------
@@ -153,11 +153,11 @@ def _solve(K: Any, C: Any, table: np.ndarray, launch: Launch, tol: float, max_it
     table : (P, 6) int32
         The problems, as in `Part`.
     launch : Launch
-        Where each problem is in the vectors, and by what kind of block it is solved.
+        Place of each problem in the vectors, and the kind of block that solves it.
     tol, max_iter
-        As `fit_problems`.
+        The parameters of `fit_problems`.
     start : (``launch.where[-1]``,) float64 or None
-        Where to start; None is 0.
+        The values from which the iterations start; None is 0.
 
     Returns
     -------

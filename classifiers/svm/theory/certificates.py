@@ -1,7 +1,7 @@
 """Is the solution right? A certificate per binary problem, computed in float64 from nothing but data and answer.
 
 A solver may be wrong in its kernel, its gradient or its stopping rule, and would then believe its own numbers. So
-this page shares no arithmetic with it: kernel values anew and in float64, outputs from the coefficients, and from
+this module shares no arithmetic with it: kernel values anew and in float64, outputs from the coefficients, and from
 those the two numbers that bound how far any answer is from the optimum.
 
 A binary problem has samples x_i with y_i = +-1 and upper bounds C_i. Its solution is written beta_i = y_i alpha_i
@@ -26,7 +26,7 @@ Two samples on a line, x = +1 and x = -1, linear kernel, C = 10: the optimum is 
 
 Cost: n * m kernel values for n samples and m support vectors, 8 bytes each but only a block of rows at a time. That
 takes about as long as the fit itself, which has half of the values to compute, in float32, but also has to solve: so
-nobody pays for it who does not ask.
+it is done only when somebody asks for it.
 
 Sources: Keerthi et al. 2001, "Improvements to Platt's SMO algorithm", equation 5 (the violation); Cristianini and
 Shawe-Taylor 2000, section 7.2 (the gap as a certificate).
@@ -55,7 +55,7 @@ class Certificates:
         One row per problem: ``violation``, ``primal``, ``dual``, ``gap`` = primal - dual, ``sum_y_alpha``,
         ``n_bounded`` support vectors with alpha = C, and all ``n_support``.
     names : list of str
-        What the problems are called.
+        Names of the problems, as `problem_names` returns them.
 
     Examples
     --------
@@ -106,7 +106,7 @@ def outputs_in_pairs(block: np.ndarray, coef: np.ndarray, edges: np.ndarray, c: 
     coef : array, (K - 1, m)
         Coefficients in LIBSVM's layout: for a support vector of class d, the pair with c is in row c - (c > d).
     edges : array of int, (K + 1,)
-        Where each class starts among the support vectors.
+        Position of each class's first support vector.
     c : int
         The class.
 
@@ -143,11 +143,11 @@ def certify(kernel: Kernel, X: np.ndarray, starts: np.ndarray, C: np.ndarray, su
     Parameters
     ----------
     kernel : Kernel
-        As `kernel_values`; for "precomputed", `X` holds the kernel values.
+        The kernel function; for "precomputed", `X` holds the kernel values.
     X : array, (n, d), or (n, n) of kernel values
         The training samples, sorted by class.
     starts : array of int, (K + 1,)
-        Where each class starts in them.
+        Class k has the samples from ``starts[k]`` to ``starts[k + 1]``.
     C : array, (n,)
         Upper bound of alpha of each sample.
     support : array of int, (m,)
@@ -157,7 +157,7 @@ def certify(kernel: Kernel, X: np.ndarray, starts: np.ndarray, C: np.ndarray, su
     intercept : array, (n_problems,)
         The biases.
     strategy : {"ovo", "ovr"}
-        What the problems are.
+        What the binary problems are: one for each pair of classes, or one for each class.
 
     Returns
     -------

@@ -6,7 +6,7 @@ have inner products of 1e18 or 1e-18, which soon leave the range of float32. Nei
 the samples to z = (x - origin) * scale, computes k'(z, z') there, and the answer is undone exactly.
 
 ============  =====================================  ============================  ==================================
-kernel        in the frame                           origin                        unit = k / k'
+name          in the frame                           origin                        unit = k / k'
 ============  =====================================  ============================  ==================================
 linear        z . z'                                 mean of the samples           1 / scale^2
 rbf           exp(-gamma' |z - z'|^2)                mean of the samples           1      gamma' = gamma / scale^2
@@ -173,7 +173,7 @@ def shifts(frame: Frame, vectors: np.ndarray, coef: np.ndarray, starts: np.ndarr
     Parameters
     ----------
     frame : Frame
-        Where the bias is b'.
+        The frame in which the bias is b'.
     vectors : (m, d) array
         Support vectors as the user has them, sorted by class.
     coef : (K - 1, m) for "ovo", (K, m) for "ovr"
@@ -181,7 +181,7 @@ def shifts(frame: Frame, vectors: np.ndarray, coef: np.ndarray, starts: np.ndarr
     starts : (K + 1,) int
         Class k has the support vectors from ``starts[k]`` to ``starts[k + 1]``.
     strategy : {"ovo", "ovr"}
-        What the problems are.
+        What the binary problems are: one for each pair of classes, or one for each class.
 
     Returns
     -------

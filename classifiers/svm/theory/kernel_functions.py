@@ -74,7 +74,7 @@ def kernel_loops(kernel: Kernel, a: np.ndarray, b: np.ndarray) -> float:
     Parameters
     ----------
     kernel : Kernel
-        With its parameters.
+        The kernel function and its parameters.
     a, b : (d,) array
         Two samples.
 
@@ -85,7 +85,7 @@ def kernel_loops(kernel: Kernel, a: np.ndarray, b: np.ndarray) -> float:
     Raises
     ------
     ValueError
-        The kernel has no formula (precomputed).
+        The kernel function has no formula ("precomputed").
 
     Examples
     --------
@@ -112,7 +112,7 @@ def kernel_values(kernel: Any, A: np.ndarray, B: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     kernel : Kernel
-        Its name (or the function itself), gamma, degree and coef0; not its arithmetic.
+        The kernel function and its parameters; it is not "precomputed".
     A, B : array, (n, d) and (m, d)
         Samples.
 

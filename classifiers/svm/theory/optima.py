@@ -4,8 +4,8 @@ The dual problem of an SVM has one optimum because its Gram matrix has no negati
 has some for most parameters, and one that the user gives may have any. Then the KKT conditions hold at each local
 optimum, the solver stops at the one it comes to first, and nothing in its numbers says that there are others.
 
-So such problems are solved on two ways, which differ in the order of the samples: ties of the first iterations are
-broken by order, and go to the first sample here and to the last one in LIBSVM, so that the second way is LIBSVM's.
+So such problems are solved twice, with the samples in two different orders: ties of the first iterations are broken by
+order, and go to the first sample here and to the last one in LIBSVM, so that the second order gives LIBSVM's steps.
 Where the two dual objectives differ, there are several optima: the better solution is taken, and the user is told.
 
 Source: H.-T. Lin, C.-J. Lin 2003, "A study on sigmoid kernels for SVM and the training of non-PSD kernels by SMO-type
@@ -35,7 +35,7 @@ def is_convex(data: TrainingSet) -> bool:
     Parameters
     ----------
     data : TrainingSet
-        What is to be solved.
+        The problems that are to be solved.
     """
     kernel = data.kernel
     if kernel.name in ("linear", "rbf") or (kernel.name == "poly" and kernel.coef0 >= 0):
@@ -77,11 +77,11 @@ def better_of(data: TrainingSet, one: MulticlassSolution, other: MulticlassSolut
     Parameters
     ----------
     data : TrainingSet
-        What was solved.
+        The problems that were solved.
     one, other : MulticlassSolution
-        Its two solutions.
+        Two solutions of them.
     n_jobs : int or None
-        Number of threads, in joblib's counting.
+        Number of threads: -1 is one for each core, None is 1 or what joblib's context says.
 
     Returns
     -------

@@ -37,11 +37,11 @@ def platt(decisions: np.ndarray, positive: np.ndarray, weight: np.ndarray | None
     Parameters
     ----------
     decisions : array, (n,)
-        f of samples the machine has not seen.
+        Decisions f on samples that the classifier was not trained on.
     positive : array of bool, (n,)
         Whether each is of the positive class.
     weight : array, (n,), or None
-        How many samples each stands for.
+        Number of samples that each entry stands for; None, the default, is 1.
 
     Returns
     -------

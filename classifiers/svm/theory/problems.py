@@ -54,7 +54,7 @@ class TrainingSet(NamedTuple):
     frame : Frame
         The place and the scale at which kernel values are computed; what is solved is beta' and b' there (see `frame`).
     strategy : {"ovo", "ovr"}
-        How the K classes become binary problems; two classes are always one problem, "ovo".
+        The way in which the K classes become binary problems; two classes are always one problem, "ovo".
     classes : array, (K,)
         The labels of the classes, sorted.
     n_features : int
@@ -92,7 +92,7 @@ class MulticlassSolution(NamedTuple):
     worst : (n_problems, 2) int64
         The pair of samples that violates most: where F is smallest over `up`, and where it is largest over `low`.
     F : (n_problems, 2) float64
-        What the solver has for F = K beta - y at these two.
+        F = K beta - y of the solver at these two.
     precise : bool
         Whether the rounding of float32 kernel values shows in these numbers, so that decisions need float64 as well.
     """

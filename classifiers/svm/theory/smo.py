@@ -2,7 +2,7 @@
 
 Primal and dual
 ---------------
-Samples x[i] have labels y[i] = +1 or -1. The machine f(x) = w . phi(x) + b may violate its margin by
+Samples x[i] have labels y[i] = +1 or -1. The classifier f(x) = w . phi(x) + b may violate its margin by
 xi[i] >= 0, at the price C[i] each::
 
     min  |w|^2 / 2 + sum_i C[i] xi[i]      subject to   y[i] f(x[i]) >= 1 - xi[i]
@@ -46,9 +46,9 @@ Worked example: two points on a line, x = [1, -1], y = [1, -1], the linear kerne
     K = [ 1 -1]   beta = [0, 0]   F = -y = [-1, 1]   gap = 1 - (-1) = 2   q = 1 + 1 + 2 = 4   step = 2 / 4
         [-1  1]   beta = [0.5, -0.5]   F = [0, 0]   gap = 0: done.  b = 0, f(x) = x, and f(1) = 1, f(-1) = -1
 
-Cost: an iteration reads two rows of K and takes O(n); the number of iterations grows a little faster than the
-number of support vectors. Pitfalls: a kernel that is no inner product (sigmoid) may give q <= 0, and so may rounding
-for two equal points; then D falls without end along the pair and the bounds stop it (q is replaced by a tiny positive
+Cost: an iteration reads two rows of K and takes O(n); the number of iterations grows a little faster than the number of
+support vectors. Pitfalls: a kernel function that is no inner product (sigmoid) may give q <= 0, and so may rounding for
+two equal points; then D falls without end along the pair and the bounds stop it (q is replaced by a tiny positive
 number). Features on very different scales give a K whose parabolas are long and narrow: scale them first.
 
 What changes in the fast version (``compiled_smo.py``): j is chosen by the largest *decrease* of D along the parabola,
@@ -215,9 +215,9 @@ def solve_loops(K: np.ndarray, y: np.ndarray, C: np.ndarray, tol: float = 1e-3, 
     tol : float
         Stop when the gap between the two extremes of F is below this.
     max_iter : int
-        Stop after so many updates; `Solution.violation` then says what is left.
+        Largest number of updates; if it is reached, `Solution.violation` says what is left.
     beta : (n,) array, optional
-        Where to start (see `feasible`).
+        The values from which the iterations start, made feasible by `feasible`; by default 0.
     trace : list, optional
         Receives (i, j, step, gap, objective) for each iteration: the pair, how far it moved, the gap before the
         move and D(beta) after it.

@@ -32,7 +32,8 @@ def trace(svc: Any, X: Any, y: Any, problem: Any = None) -> np.ndarray:
     Parameters
     ----------
     svc : SVC
-        Whose parameters count; it need not be fitted, and is not changed. ``max_iter`` limits the steps.
+        The estimator whose parameters are used; it need not be fitted, and is not changed. Its `max_iter` is the
+        largest number of steps.
     X : array-like, (n, n_features)
         Samples, or kernel values for a precomputed kernel.
     y : array-like, (n,)
@@ -75,21 +76,21 @@ def plot_boundary(svc: Any, X: Any, y: Any, problem: Any = None, iterations: Seq
     Parameters
     ----------
     svc, X, y, problem
-        As `trace`; X has two features, and the kernel is not precomputed.
+        The parameters of `trace`; X has two features, and the kernel function is not "precomputed".
     iterations : sequence of int
-        A panel for each, and one more for the solution.
+        Numbers of iterations, by default 2, 10 and 50; each gets a panel, and the solution gets one more.
     resolution : int
-        Points of the drawn plane along each side.
+        Number of points of the drawn plane along each side, by default 200.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Not shown and known to nobody else: ``figure.savefig(path)``.
+        It is not shown; ``figure.savefig(path)`` writes it to a file.
 
     Raises
     ------
     ValueError
-        X does not have two features, or as `trace`.
+        X does not have two features, or `trace` would refuse the input.
     """
     data, sign = _binary_problem(svc, X, y, problem)
     if data.kernel.name == "precomputed" or data.X.shape[1] != 2:
