@@ -37,6 +37,8 @@ support vector machines", Journal of Machine Learning Research 6.
 """
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import config
 from numba.extending import intrinsic, overload
@@ -44,7 +46,8 @@ from numba.extending import intrinsic, overload
 from classifiers.svm.theory.smo import TAU
 from minicnn.plumbing.compiled import njit
 
-__all__ = ["BLOCK", "CONVERGED", "advance", "gradient", "recheck", "solve_pairs"]
+__all__ = ["BLOCK", "CONVERGED", "Room", "Sides", "StripMatrix", "Tiles", "Variables", "advance", "gradient", "recheck",
+           "solve_pairs"]
 
 BLOCK = 256
 RUNNING, CONVERGED, STALLED = 0, 1, 2  # states in which `advance` returns
@@ -52,6 +55,89 @@ _NEVER = 1e300  # added to F of a sample that may not move: finite, because the 
 # Minimum and maximum become vector instructions only if NaN and the sign of 0 need no care ("nnan", "nsz"); "contract"
 # allows a fused multiply-add. Nothing allows to reorder sums.
 _FLAGS = {"nnan", "nsz", "contract"}
+
+
+class Tiles(NamedTuple):
+    """The Gram matrix of one pair of classes, m samples of class a and n_b of class b; float32 or float64.
+
+    Attributes
+    ----------
+    K_aa, K_ab, K_ba, K_bb : (m, m), (m, n_b), (n_b, m) and (n_b, n_b) array
+        Its four tiles; a row of K_ab is copied from K_ba when it is first needed.
+    known : (m,) bool
+        Rows of K_ab that have been copied.
+    """
+
+    K_aa: np.ndarray
+    K_ab: np.ndarray
+    K_ba: np.ndarray
+    K_bb: np.ndarray
+    known: np.ndarray
+
+
+class Variables(NamedTuple):
+    """The variables of a problem, their bounds and the gradient, (n,) float64 each; `beta` and `F` change in place."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    beta: np.ndarray
+    F: np.ndarray
+
+
+class StripMatrix(NamedTuple):
+    """The Gram matrix of class a and a run of Q other classes with n_b samples; float32 or float64.
+
+    Attributes
+    ----------
+    K_aa : (m, m) array
+        Tile of class a.
+    K_ba : (n_b, m) array
+        The samples of all classes b against those of class a.
+    edges : (Q + 1,) int64
+        Class q has the rows from ``edges[q]`` to ``edges[q + 1]`` of `K_ba`.
+    blocks, where : 1-D array, (Q,) int64
+        The entries of K_bb of class q begin at ``blocks[where[q]]``.
+    """
+
+    K_aa: np.ndarray
+    K_ba: np.ndarray
+    edges: np.ndarray
+    blocks: np.ndarray
+    where: np.ndarray
+
+
+class Sides(NamedTuple):
+    """The variables of the problems of a strip, which receive the solutions, and the upper bounds of alpha.
+
+    Attributes
+    ----------
+    C_a, C_b : (m,) and (n_b,) float64
+        Upper bounds of alpha.
+    beta_a, beta_b : (Q, m) and (n_b,) float64
+        The values from which the iterations start, which must be feasible; they receive the solutions.
+    """
+
+    C_a: np.ndarray
+    C_b: np.ndarray
+    beta_a: np.ndarray
+    beta_b: np.ndarray
+
+
+class Room(NamedTuple):
+    """Memory for the largest problem of a strip, with n samples, kept between calls.
+
+    Attributes
+    ----------
+    vectors : (7, n) float64
+    K_ab : 1-D array
+        At least m times the samples of the largest class b, of the type of the Gram matrix.
+    known : (m,) bool
+    """
+
+    vectors: np.ndarray
+    K_ab: np.ndarray
+    known: np.ndarray
+
 
 def _lesser(a, b):
     return a if a < b else b
@@ -148,8 +234,9 @@ def _select(F, low, diagonal, row_i, F_i, K_ii, gain):
 
 
 @njit(cache=True, nogil=True, fastmath=_FLAGS)
-def _row(K_aa, K_ab, K_ba, K_bb, known, i):
+def _row(tiles, i):
     """Row i of the Gram matrix: its piece over class a and its piece over class b."""
+    K_aa, K_ab, K_ba, K_bb, known = tiles
     m = K_aa.shape[0]
     if i < m:
         if not known[i]:
@@ -162,16 +249,16 @@ def _row(K_aa, K_ab, K_ba, K_bb, known, i):
 
 
 @njit(cache=True, nogil=True, fastmath=_FLAGS)
-def gradient(K_aa, K_ab, K_ba, K_bb, known, y, beta, F):
+def gradient(tiles, y, beta, F):
     """Write F = K beta - y from scratch, one support vector after the other."""
-    m = K_aa.shape[0]
+    m = tiles.K_aa.shape[0]
     for t in range(F.size):
         F[t] = -y[t]
     F_a, F_b = F[:m], F[m:]
     for i in range(beta.size):
         weight = beta[i]
         if weight != 0.0:
-            piece_a, piece_b = _row(K_aa, K_ab, K_ba, K_bb, known, i)
+            piece_a, piece_b = _row(tiles, i)
             for t in range(F_a.size):
                 F_a[t] += weight * piece_a[t]
             for t in range(F_b.size):
@@ -179,9 +266,10 @@ def gradient(K_aa, K_ab, K_ba, K_bb, known, y, beta, F):
 
 
 @njit(cache=True, nogil=True)
-def recheck(K_aa, K_ab, K_ba, K_bb, known, y, lower, upper, beta, F):
+def recheck(tiles, y, variables):
     """Recompute F; return bias and violation as `classifiers.svm.theory.smo.bias_and_violation`, and the worst pair."""
-    gradient(K_aa, K_ab, K_ba, K_bb, known, y, beta, F)
+    lower, upper, beta, F = variables
+    gradient(tiles, y, beta, F)
     smallest, largest, total, free = np.inf, -np.inf, 0.0, 0
     i, j = 0, 0
     for t in range(F.size):
@@ -203,8 +291,10 @@ def recheck(K_aa, K_ab, K_ba, K_bb, known, y, lower, upper, beta, F):
 
 
 @njit(cache=True, nogil=True, fastmath=_FLAGS)
-def advance(K_aa, K_ab, K_ba, K_bb, known, lower, upper, beta, F, work, lowest, tol, iterations):
+def advance(tiles, variables, work, lowest, tol, iterations):
     """Iterate until the gap is below `tol`, nothing moves or `iterations` are done; return the state and how many."""
+    lower, upper, beta, F = variables
+    K_aa, K_bb = tiles.K_aa, tiles.K_bb
     m, n = K_aa.shape[0], beta.size
     up, low = work[0, :n], work[1, :n]
     diagonal, gain = np.empty(n, K_aa.dtype), np.empty(n, K_aa.dtype)
@@ -225,7 +315,7 @@ def advance(K_aa, K_ab, K_ba, K_bb, known, lower, upper, beta, F, work, lowest, 
             block = b if lowest[b] < lowest[block] else block
         F_i = lowest[block]
         i = _first(F_a, up_a, block, F_i) if block < blocks_a else m + _first(F_b, up_b, block - blocks_a, F_i)
-        i_a, i_b = _row(K_aa, K_ab, K_ba, K_bb, known, i)
+        i_a, i_b = _row(tiles, i)
         gain_of_a, j, largest = _select(F_a, low_a, diagonal_a, i_a, F_i, diagonal[i], gain_a)
         gain_of_b, j_b, largest_b = _select(F_b, low_b, diagonal_b, i_b, F_i, diagonal[i], gain_b)
         if max(largest, largest_b) - F_i < tol:
@@ -234,7 +324,7 @@ def advance(K_aa, K_ab, K_ba, K_bb, known, lower, upper, beta, F, work, lowest, 
             j = m + j_b
         if j < 0:  # a gap above tol, and yet nothing to gain in float32
             return STALLED, done
-        j_a, j_b_row = _row(K_aa, K_ab, K_ba, K_bb, known, j)
+        j_a, j_b_row = _row(tiles, j)
         k_ij = np.float64(i_a[j]) if j < m else np.float64(i_b[j - m])
         curvature = np.float64(diagonal[i]) + np.float64(diagonal[j]) - 2.0 * k_ij
         step = (F[j] - F_i) / max(curvature, TAU)
@@ -253,45 +343,37 @@ def advance(K_aa, K_ab, K_ba, K_bb, known, lower, upper, beta, F, work, lowest, 
 
 
 @njit(cache=True, nogil=True)
-def solve_pairs(K_aa, strip, edges, blocks, where, C_a, C_b, beta_a, beta_b, found, state, scratch, K_ab, known, tol,
-                max_iter, work):
+def solve_pairs(matrix, sides, found, state, room, tol, max_iter, work):
     """Solve the problems of class a (+1) against each of some classes b (-1), one after the other.
 
     Parameters
     ----------
-    K_aa : (m, m) float32 or float64
-        Block of class a. The other parts of the Gram matrix have the same type.
-    strip : (n_b, m) array
-        The samples of all classes b against those of class a.
-    edges : (Q + 1,) int64
-        Class q has the rows from ``edges[q]`` to ``edges[q + 1]`` of `strip`.
-    blocks, where : 1-D array, (Q,) int64
-        The entries of K_bb of class q begin at ``blocks[where[q]]``.
-    C_a, C_b : (m,) and (n_b,) float64
-        Upper bounds of alpha.
-    beta_a, beta_b : (Q, m) and (n_b,) float64
-        The values from which the iterations start, which must be feasible; receive the solutions.
+    matrix : StripMatrix
+        The parts of the Gram matrix.
+    sides : Sides
+        Bounds and variables, which receive the solutions.
     found : (Q, 7) float64
         Receives the bias, the iterations and the violation of each problem, the positions of the pair that violates
         most, among the samples of class a and then those of class b, and F there.
     state : (2,) int64
         The problem to go on with after a return, and its iterations so far plus 1; zeros at first.
-    scratch : (7, n) float64
-        Room for the vectors of the largest problem, kept between calls.
-    K_ab, known : 1-D array and bool
-        Room for the m n_b entries of K_ab of the largest class b and for m flags, kept between calls.
+    room : Room
+        Memory that is kept between calls.
     tol : float
         Largest gap of the KKT conditions to accept.
     max_iter : int
         Largest number of iterations of a problem.
     work : int
-        Return when samples times iterations come to this.
+        The function returns when samples times iterations come to `work`.
 
     Returns
     -------
     bool
         Whether all is done; if not, call again.
     """
+    K_aa, strip, edges, blocks, where = matrix
+    C_a, C_b, beta_a, beta_b = sides
+    scratch, K_ab, known = room
     m = K_aa.shape[0]
     for q in range(state[0], edges.size - 1):
         first, last = edges[q], edges[q + 1]
@@ -300,6 +382,7 @@ def solve_pairs(K_aa, strip, edges, blocks, where, C_a, C_b, beta_a, beta_b, fou
         tile_ab = K_ab[:m * (n - m)].reshape(m, n - m)
         lower, upper, beta, F, y = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n], scratch[4, :n]
         masks = scratch[5:7]
+        tiles, variables = Tiles(K_aa, tile_ab, K_ba, K_bb, known), Variables(lower, upper, beta, F)
         lowest = np.empty((m + BLOCK - 1) // BLOCK + (n - m + BLOCK - 1) // BLOCK)
         if state[1] == 0:
             warm = False
@@ -311,17 +394,16 @@ def solve_pairs(K_aa, strip, edges, blocks, where, C_a, C_b, beta_a, beta_b, fou
                 warm = warm or start != 0.0
             known[:m] = False
             if warm:
-                gradient(K_aa, tile_ab, K_ba, K_bb, known, y, beta, F)
+                gradient(tiles, y, beta, F)
             state[1] = 1
         while True:
             done = state[1] - 1
-            outcome, steps = advance(K_aa, tile_ab, K_ba, K_bb, known, lower, upper, beta, F, masks, lowest, tol,
-                                     min(max_iter - done, 1 + work // n))
+            outcome, steps = advance(tiles, variables, masks, lowest, tol, min(max_iter - done, 1 + work // n))
             done += steps
             state[1] = done + 1
             work -= (steps + 1) * n
             if outcome != RUNNING or done >= max_iter:
-                bias, violation, i, j = recheck(K_aa, tile_ab, K_ba, K_bb, known, y, lower, upper, beta, F)
+                bias, violation, i, j = recheck(tiles, y, variables)
                 if outcome != CONVERGED or violation < tol or steps == 0:
                     break
             if work <= 0:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from classifiers.svm.cpu.compiled_smo import BLOCK, CONVERGED, advance, gradient, recheck
+from classifiers.svm.cpu.compiled_smo import BLOCK, CONVERGED, Tiles, Variables, advance, gradient, recheck
 from classifiers.svm.theory.smo import Solution, bounds, feasible
 
 __all__ = ["SLICE", "minimise", "solve"]
@@ -42,9 +42,10 @@ def minimise(K: np.ndarray, F: np.ndarray, beta: np.ndarray, lower: np.ndarray, 
         Whether the gap is below `tol`.
     """
     n, done, tiles = len(K), 0, _whole(K)
+    variables = Variables(lower, upper, beta, F)
     work, lowest = np.empty((2, n)), np.empty(-(-n // BLOCK))
     while True:
-        state, steps = advance(*tiles, lower, upper, beta, F, work, lowest, tol, min(max_iter - done, 1 + SLICE // n))
+        state, steps = advance(tiles, variables, work, lowest, tol, min(max_iter - done, 1 + SLICE // n))
         done += steps
         if state or done >= max_iter:
             return done, state == CONVERGED
@@ -89,16 +90,16 @@ def solve(K: np.ndarray, y: np.ndarray, C: np.ndarray, tol: float, max_iter: int
     beta = feasible(beta, y, C)
     lower, upper = bounds(y, C)
     F, done, tiles = -y, 0, _whole(K)
-    gradient(*tiles, y, beta, F)
+    gradient(tiles, y, beta, F)
     while True:
         steps, converged = minimise(K, F, beta, lower, upper, tol, max_iter - done, check)
         done += steps
-        bias, violation, i, j = recheck(*tiles, y, lower, upper, beta, F)
+        bias, violation, i, j = recheck(tiles, y, Variables(lower, upper, beta, F))
         if not converged or violation < tol or steps == 0 or done >= max_iter:
             return Solution(beta, float(bias), done, float(violation), i, j, float(F[i]), float(F[j]))
 
 
-def _whole(K: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _whole(K: np.ndarray) -> Tiles:
     """Return `K` as the tiles of a problem whose class b is empty."""
     nothing = np.empty((0, 0), K.dtype)
-    return K, np.empty((len(K), 0), K.dtype), nothing, nothing, np.ones(len(K), bool)
+    return Tiles(K, np.empty((len(K), 0), K.dtype), nothing, nothing, np.ones(len(K), bool))

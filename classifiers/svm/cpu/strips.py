@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from classifiers.svm.cpu.compiled_smo import solve_pairs
+from classifiers.svm.cpu.compiled_smo import Room, Sides, StripMatrix, solve_pairs
 from classifiers.svm.cpu.dense import SLICE
 from classifiers.svm.cpu.gram import Gram
 from classifiers.svm.theory.smo import feasible
@@ -158,10 +158,10 @@ def solve_strip(gram: Gram, starts: np.ndarray, C: np.ndarray, strip: Strip, tol
     blocks_b, where_b = gram.class_blocks(starts[other[0]:other[1] + 1])
     K_aa = blocks_a[where_a[a - group[0]]:where_a[a - group[0] + 1]].reshape(m, m)
     found, state = np.empty((Q, 7)), np.zeros(2, np.int64)
-    room = np.empty((7, m + widest)), np.empty(m * widest, gram.dtype), np.empty(m, bool)
-    K_ba = gram.block(in_b, in_a)
-    while not solve_pairs(K_aa, K_ba, edges, blocks_b, where_b[first - other[0]:last - other[0]], C[in_a], C[in_b],
-                          beta_a, beta_b, found, state, *room, tol, max_iter, SLICE):
+    matrix = StripMatrix(K_aa, gram.block(in_b, in_a), edges, blocks_b, where_b[first - other[0]:last - other[0]])
+    sides = Sides(C[in_a], C[in_b], beta_a, beta_b)
+    room = Room(np.empty((7, m + widest)), np.empty(m * widest, gram.dtype), np.empty(m, bool))
+    while not solve_pairs(matrix, sides, found, state, room, tol, max_iter, SLICE):
         check()
     worst = found[:, 3:5]                                   # positions in the problem become samples
     worst += np.where(worst < m, in_a.start, starts[first:last, None] - m)

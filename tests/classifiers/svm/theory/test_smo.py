@@ -10,7 +10,7 @@ from numba import config
 from sklearn.svm import SVC
 
 from classifiers.svm.cpu import dense
-from classifiers.svm.cpu.compiled_smo import solve_pairs
+from classifiers.svm.cpu.compiled_smo import Room, Sides, StripMatrix, solve_pairs
 from classifiers.svm.cpu.dense import minimise, solve
 from classifiers.svm.theory.smo import bias_and_violation, feasible, solve_loops
 
@@ -194,11 +194,12 @@ def solve_strip(K, starts, C, work=10**9, tol=1e-3, max_iter=10**6):
     blocks = [K[first:last, first:last].ravel() for first, last in pairwise(starts[1:])]
     beta_a, beta_b = np.zeros((Q, m)), np.zeros(edges[-1])
     widest = np.diff(edges).max()
-    found, state, known = np.empty((Q, 7)), np.zeros(2, np.int64), np.ones(m, bool)
-    scratch, K_ab = np.full((7, m + widest), np.nan), np.full(m * widest, np.nan, np.float32)
-    where, calls = np.cumsum([0, *map(len, blocks)])[:-1], 1
-    while not solve_pairs(K[:m, :m].copy(), K[m:, :m].copy(), edges, np.concatenate(blocks), where, C[:m], C[m:],
-                          beta_a, beta_b, found, state, scratch, K_ab, known, tol, max_iter, work):
+    found, state, calls = np.empty((Q, 7)), np.zeros(2, np.int64), 1
+    room = Room(np.full((7, m + widest), np.nan), np.full(m * widest, np.nan, np.float32), np.ones(m, bool))
+    where = np.cumsum([0, *map(len, blocks)])[:-1]
+    matrix = StripMatrix(K[:m, :m].copy(), K[m:, :m].copy(), edges, np.concatenate(blocks), where)
+    sides = Sides(C[:m], C[m:], beta_a, beta_b)
+    while not solve_pairs(matrix, sides, found, state, room, tol, max_iter, work):
         calls += 1
     return beta_a, beta_b, found, calls
 
@@ -230,9 +231,10 @@ def test_a_strip_in_slices_gives_the_same_bits_and_starts_where_it_is_told():
     again = whole[0].copy(), whole[1].copy()                # from the solution nothing is left to do
     blocks = [K[first:last, first:last].ravel() for first, last in pairwise(starts[1:])]
     m, n, found = starts[1], len(K), np.empty((len(starts) - 2, 7))
-    assert solve_pairs(K[:m, :m].copy(), K[m:, :m].copy(), starts[1:] - m, np.concatenate(blocks),
-                       np.cumsum([0, *map(len, blocks)])[:-1], C[:m], C[m:], *again, found, np.zeros(2, np.int64),
-                       np.empty((7, n)), np.empty(n * n, np.float32), np.empty(m, bool), 1e-3, 10**6, 10**9)
+    matrix = StripMatrix(K[:m, :m].copy(), K[m:, :m].copy(), starts[1:] - m, np.concatenate(blocks),
+                         np.cumsum([0, *map(len, blocks)])[:-1])
+    room = Room(np.empty((7, n)), np.empty(n * n, np.float32), np.empty(m, bool))
+    assert solve_pairs(matrix, Sides(C[:m], C[m:], *again), found, np.zeros(2, np.int64), room, 1e-3, 10**6, 10**9)
     assert not found[:, 1].any()
     np.testing.assert_allclose(found[:, [0, 2]], whole[2][:, [0, 2]], atol=1e-12)
 
