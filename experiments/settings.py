@@ -27,19 +27,21 @@ class Preset:
     Attributes
     ----------
     data : str
-        Where images come from, unless ``--data`` says so.
+        The data that images come from, unless ``--data`` names others.
     images : int or None
-        Images used at most, divided into training, validation and test as the paper's 25,000 / 1,500 / 3,800.
+        The largest number of images that are used; None uses all. They are divided into training, validation and
+        test images in the proportions of the paper's 25,000 / 1,500 / 3,800.
     epochs, seeds : dict
-        For each network; the first `seeds` whole numbers seed first weights, data order and forest.
+        The number of epochs, and of trainings, of each network, by its name. Training k of a network has seed k,
+        which decides its first weights, the order of its images, and the forests on its features.
     trees : int
-        Of a forest.
+        The number of trees in a forest.
     bag : int
-        Networks whose probabilities are averaged.
+        The number of networks whose probabilities are averaged.
     every : int
-        Figure 5 looks at each so many-th epoch.
+        Figure 5 looks at epoch 0, at each `every`-th epoch after it, and at the last one.
     C, gamma : tuple of float
-        What is tried on the validation images; gamma is in units of 1 / (features * their variance).
+        The values that are tried on the validation images. The unit of gamma is 1 / (features * their variance).
     """
 
     data: str
@@ -59,7 +61,8 @@ PRESETS = {
     "quick": Preset("synthetic:n=7000", 7000, {"cnn1": 16, "cnn2": 8, "cnn3": 16},
                     {"cnn1": 1, "cnn2": 1, "cnn3": 1}, trees=100, bag=4, every=4, C=(1.0, 10.0), gamma=(1.0,)),
     # Figure 5 runs to epoch 62. The paper does not say how long CNN2 and CNN3 were trained. After these epochs the
-    # rates of their recipes have fallen to 2 and 6 % of the first; with dropout everywhere CNN3 still rises then.
+    # learning rates of their recipes have fallen to 2 and 6 % of the first; with dropout everywhere, CNN3 still rises
+    # then.
     "paper": Preset("synthetic", None, {"cnn1": 62, "cnn2": 30, "cnn3": 60},
                     {"cnn1": 3, "cnn2": 1, "cnn3": 1}, trees=400, bag=8, every=1, C=(1.0, 10.0, 100.0),
                     gamma=(0.3, 1.0, 3.0)),

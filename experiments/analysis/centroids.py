@@ -109,10 +109,10 @@ def parts(names: tuple[str, ...], tree: np.ndarray) -> list[Part]:
     Parameters
     ----------
     names : tuple of K str
-        Of the classes.
+        The names of the classes.
     tree : array (K - 1, 4)
-        In layer 3; of data without the paper's classes its two lowest subtrees of 3 or 4 classes are taken, or of few
-        classes its lowest pairs.
+        The tree of their centroids in layer 3. It is used for data without the paper's classes: the two lowest
+        subtrees of 3 or 4 classes are taken, or the lowest pairs if there are none.
 
     Examples
     --------

@@ -1,13 +1,39 @@
 """How two classifiers are compared: mean and spread over seeds, and McNemar's test on the test images they share."""
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TypedDict
 
 import numpy as np
 from scipy.stats import binomtest
 
 
-def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> dict[str, Any]:
+class Spread(TypedDict):
+    """What several seeds found: their values, the mean, and the standard deviation (None of a single value)."""
+
+    values: list[float]
+    mean: float
+    std: float | None
+
+
+class Comparison(TypedDict):
+    """McNemar's test of two classifiers: see `mcnemar`."""
+
+    difference: float
+    only_a: int
+    only_b: int
+    p: float
+
+
+class Row(TypedDict):
+    """A cell of the paper beside ours: what it is, the number or text that the paper prints (or None), and ours."""
+
+    what: str
+    paper: float | str | None
+    ours: Spread
+
+
+def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> Comparison:
     """Test whether two classifiers err equally often on the same images.
 
     Images that both get right, or both wrong, say nothing about who is better. Of the others, a fair coin would give
@@ -20,8 +46,9 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        ``difference`` of accuracies a - b, ``only_a`` and ``only_b``, images that only one gets right, and ``p``.
+    Comparison
+        A dict of the ``difference`` of accuracies a - b; ``only_a`` and ``only_b``, the numbers of images that only one
+        gets right; and ``p``.
 
     References
     ----------
@@ -42,7 +69,7 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> dict[str, Any]:
     return {"difference": float(a.mean() - b.mean()), "only_a": only_a, "only_b": only_b, "p": float(p)}
 
 
-def spread(values: Any) -> dict[str, Any]:
+def spread(values: Iterable[float]) -> Spread:
     """Return the values, their mean, and their standard deviation (n - 1; None of a single one).
 
     Examples
@@ -50,6 +77,6 @@ def spread(values: Any) -> dict[str, Any]:
     >>> spread([0.5, 0.7])
     {'values': [0.5, 0.7], 'mean': 0.6, 'std': 0.14142135623730948}
     """
-    values = [float(value) for value in values]
-    return {"values": values, "mean": float(np.mean(values)),
-            "std": float(np.std(values, ddof=1)) if len(values) > 1 else None}
+    numbers = [float(value) for value in values]
+    return {"values": numbers, "mean": float(np.mean(numbers)),
+            "std": float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None}

@@ -1,8 +1,8 @@
 """Support vector machines with a Gaussian kernel for an experiment: C and gamma chosen on validation images.
 
-All machines of one set of wide features, one-vs-one and one-vs-rest, each C and each gamma, work on one matrix of
+All SVMs of one set of wide features, one-vs-one and one-vs-rest, each C and each gamma, work on one matrix of
 squared distances: for 30,300 samples of 41,472 features the distances take minutes, and exp(-gamma * distances) a
-second. Of narrow features a machine computes the kernel values that it needs sooner than such a matrix is read.
+second. Of narrow features an SVM computes the kernel values that it needs sooner than such a matrix is read.
 
 The search goes first along C, with gamma at 1 / (features * variance), and then along gamma, with the best C. Equal
 accuracies go to the smaller value, the smoother boundary.
@@ -18,7 +18,7 @@ import numpy as np
 from classifiers import SVC
 from classifiers.svm import svm_path
 
-LARGEST = 40_000        # samples whose matrix of distances is kept, 6.4 GB; beyond, machines compute what they need
+LARGEST = 40_000        # samples whose matrix of distances is kept, 6.4 GB; beyond, SVMs compute what they need
 NARROW = 256            # features; of no more than these, too
 _ROWS = 1024            # of the matrix at a time
 _CACHE_MB = 2000
@@ -30,7 +30,7 @@ class Distances:
     Parameters
     ----------
     X : array (N, D) float32
-        Samples.
+        The features of N samples.
     """
 
     def __init__(self, X: np.ndarray):
@@ -41,28 +41,28 @@ class Distances:
 
     def predictions(self, y: np.ndarray, known: slice, asked: slice, strategy: str, gamma: float,
                     C: Sequence[float], n_jobs: int) -> list[np.ndarray]:
-        """Fit a machine for each C to the samples `known`, and return what it predicts for `asked`.
+        """Fit an SVM for each C to the samples `known`, and return what it predicts for `asked`.
 
         Parameters
         ----------
         y : array (N,)
-            Labels.
+            The labels of all samples.
         known, asked : slice
-            Rows.
+            The rows of the samples that the SVM is fitted to, and of those that it classifies.
         strategy : str
-            "ovo" or "ovr".
+            "ovo" (one-vs-one) or "ovr" (one-vs-rest).
         gamma : float
-            In units of `scale`.
+            The width of the kernel function, in units of `scale`: 1 is the usual 1 / (D * variance of X).
         C : sequence of float
-            Ascending.
+            The values of C, ascending; the solution for one is where the next one starts.
         n_jobs : int
-            As joblib counts them.
+            The number of threads; -1 is one for each core, as joblib counts them.
         """
         gamma *= self.scale
         if self.squared is None:
             svc = SVC(kernel="rbf", gamma=gamma, strategy=strategy, cache_size=_CACHE_MB, n_jobs=n_jobs)
             return [m.predict(self.X[asked]) for m in svm_path(svc, self.X[known], y[known], C)]
-        order = known.start + np.argsort(y[known], kind="stable")       # by class: the machine need not sort a copy
+        order = known.start + np.argsort(y[known], kind="stable")       # by class: the SVM need not sort a copy
         if self._room is None:
             self._room = np.empty(self.squared.size, np.float32)
         kernel = self._room[:len(order)**2].reshape(len(order), -1)
@@ -71,7 +71,7 @@ class Distances:
         path = svm_path(svc, kernel, y[order], C)
         rows = np.arange(asked.start, asked.stop)
         between = gaussian(self.squared, rows, order, gamma, np.empty((len(rows), len(order)), np.float32), n_jobs)
-        return [machine.predict(between) for machine in path]
+        return [svm.predict(between) for svm in path]
 
 
 def variance(X: np.ndarray) -> float:

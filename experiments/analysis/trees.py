@@ -62,7 +62,7 @@ def closest_relatives(ages: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     ages : array (K, K)
-        Of the last common ancestors.
+        The age of the last common ancestor of each two classes.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def members(tree: np.ndarray) -> list[np.ndarray]:
 
 
 def smallest_subtree(tree: np.ndarray, leaves: Sequence[int] | np.ndarray, least: int | None = None) -> int:
-    """Return the lowest node that has all of some leaves below it, or at least so many of them.
+    """Return the lowest node that has all of some leaves below it, or at least `least` of them.
 
     Examples
     --------
@@ -158,11 +158,11 @@ def mantel(matrices: Sequence[np.ndarray], truth: np.ndarray, rng: np.random.Gen
     Parameters
     ----------
     matrices : sequence of arrays (K, K)
-        Symmetric; the diagonals play no part.
+        The matrices to correlate with `truth`; each is symmetric, and its diagonal plays no part.
     truth : array (K, K)
-        What they are correlated with.
+        The matrix that they are correlated with; it is symmetric too.
     rng : Generator
-        Of the permutations, which are the same for all matrices.
+        Draws the permutations, which are the same for all matrices.
 
     Returns
     -------
@@ -195,11 +195,11 @@ def agreement(values: np.ndarray, alike: np.ndarray, rng: np.random.Generator) -
     Parameters
     ----------
     values : array (K, D)
-        Centroids.
+        The centroid of each class.
     alike : bool array (K, K)
-        For each class (row) which others are its look-alikes.
+        Row i tells which other classes are look-alikes of class i.
     rng : Generator
-        Of the permutations of the classes.
+        Draws the permutations of the classes.
 
     Returns
     -------

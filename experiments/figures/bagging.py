@@ -55,7 +55,7 @@ def averaged(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     probabilities : array (k, N, K)
-        Of k networks, N images and K classes.
+        The probabilities that k networks give to K classes of N images.
     labels : int array (N,)
         The images' classes.
 

@@ -22,7 +22,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import fisher_exact
 
-from experiments.analysis.comparison import spread
+from experiments.analysis.comparison import Spread, spread
 from experiments.pipeline.lab import Lab
 from experiments.pipeline.stage import Stage
 from experiments.pipeline.stages import Forest, all_layers
@@ -74,15 +74,15 @@ def compute(lab: Lab) -> dict[str, Any]:
     return found
 
 
-def compare(share: list[dict[str, Any]], counts: list[list[dict[str, int]]], top: int) -> dict[str, Any]:
+def compare(share: list[Spread], counts: list[list[dict[str, int]]], top: int) -> dict[str, Any]:
     """Return what claim 3 needs: shares of layer `top` and of the layer below, for each seed, and a p-value.
 
     Parameters
     ----------
     share : list of dict
-        For each layer the `spread` over seeds.
+        The `spread` over seeds of each layer.
     counts : list of list of dict
-        For each layer and seed what `count` returned.
+        What `count` returned for each layer and seed.
     top : int
         The first fully connected layer.
     """

@@ -1,10 +1,10 @@
 """Figure 5: CNN1, and classifiers on the features of its layer 3, at every epoch of its training.
 
 Epoch 0 is the network with random weights. Each later epoch is one more pass over the training images. At each of them
-a random forest and both kinds of support vector machines are fitted anew to what layer 3 then puts out; the machines
+a random forest and both kinds of support vector machines are fitted anew to what layer 3 then puts out; the SVMs
 take the C and gamma that were chosen at the best epoch. Two claims are read off:
 
-* *early epochs* (claim 4): the paper finds forest and machines high already at epoch 24 of 62. A run of another
+* *early epochs* (claim 4): the paper finds forest and SVMs high already at epoch 24 of 62. A run of another
   length looks at the epoch nearest to the same share of it.
 * *random weights* (claim 5): the paper finds the forest good at epoch 0. Good compared with what? With the forest on
   raw pixels, with always naming the most frequent class, and with the forest at the last epoch.
@@ -63,7 +63,7 @@ class EpochAccuracy(Stage):
 
 
 def epochs_of(sizes: Preset) -> list[int]:
-    """Return the epochs to look at: each so many-th one from 0, and the last.
+    """Return the epochs to look at: each `every`-th one from 0, and the last.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def early_epoch(epochs: list[int]) -> int:
 
 
 def needs(sizes: Preset) -> list[Stage]:
-    """Return the network's accuracy, forest and machines at each epoch, and the forest on pixels."""
+    """Return the network's accuracy, that of forest and SVMs at each epoch, and the forest on pixels."""
     stages: list[Stage] = [EpochAccuracy(MODEL, SEED), Forest(MODEL, SEED, 0)]
     for epoch in epochs_of(sizes):
         stages += [Machines(MODEL, SEED, LAYER, epoch), Forest(MODEL, SEED, LAYER, epoch)]

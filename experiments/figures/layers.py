@@ -17,7 +17,7 @@ STYLES = {"forest": ("#009E73", "o", "-"), "ovr": ("#0072B2", "s", "--"), "ovo":
 
 
 def needs(sizes: Preset, model: str) -> list[Stage]:
-    """Return the stages: for each layer the choice of machines, then forest and machines of each seed."""
+    """Return the stages: for each layer the choice of C and gamma, then forest and SVMs of each seed."""
     stages: list[Stage] = [Train(model, seed) for seed in range(sizes.seeds[model])]
     for layer in all_layers(model):
         stages.append(Choose(model, 0, layer))
@@ -47,11 +47,11 @@ def compute(lab: Lab, model: str, paper: dict[Any, Any]) -> dict[str, Any]:
     Parameters
     ----------
     lab : Lab
-        With all stages of `needs` done.
+        The lab, in which all stages of `needs` are done.
     model : str
         "cnn1" or "cnn2".
     paper : dict
-        Numbers the paper prints: of the network, of (classifier, layer), and the layer it calls best.
+        The numbers that the paper prints: of the network, of (classifier, layer), and the layer it calls best.
     """
     seeds = range(lab.sizes.seeds[model])
     network = spread([network_right(lab, Train(model, seed)).mean() for seed in seeds])

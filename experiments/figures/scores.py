@@ -90,9 +90,9 @@ def sharing(scores: np.ndarray, alike: np.ndarray, rng: np.random.Generator) -> 
     scores : array (K, D)
         Centroids.
     alike : bool array (K, K)
-        For each class which others are its look-alikes; a pair is alike if one is the other's.
+        Row i tells which other classes are look-alikes of class i; a pair is alike if one is the other's.
     rng : Generator
-        Of the permutations of the classes.
+        Draws the permutations of the classes.
 
     Returns
     -------

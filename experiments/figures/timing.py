@@ -1,14 +1,14 @@
 """What dropout costs: the time of one training step of CNN3 without dropout, at the first layer, and everywhere.
 
 A step is what training does with a batch of 128 images: forward, backward, update, max-norm. The three variants take
-turns, so that whatever else the machine does slows them all alike, and each round gives one ratio; the median of the
+turns, so that whatever else the computer does slows them all alike, and each round gives one ratio; the median of the
 ratios is what counts. A round is one step of each, and there is one for every five trees of the run's forests.
 
 The paper says that a model with dropout "takes about 3 times longer to train than the original model". A step is one
 half of that: the other is how many epochs are needed, and that the original is CNN1, a smaller network. So the whole
 trainings of CNN1 and CNN3 stand beside it.
 
-Times are of the machine that ran the stage. They are the one thing here that a second run does not repeat.
+Times are of the computer that ran the stage. They are the one thing here that a second run does not repeat.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""The stages that experiments are made of: train a network, choose a machine, fit classifiers to features.
+r"""The stages that experiments are made of: train a network, choose C and gamma of SVMs, fit classifiers to features.
 
     Train(cnn1, seed 0) --> Choose(cnn1, layer 3) --> Machines(cnn1, seed 0, layer 3, epoch best)
                        \--> Forest(cnn1, seed 0, layer 3, epoch best)
@@ -7,8 +7,8 @@ A stage is a description, equal to any other description of the same work. Its `
 on: its own fields, the sizes of the run, the images, the backend, and the keys of the stages before it. What a stage
 computes is stored under that key (`experiments.pipeline.store`), so nothing is done twice.
 
-Protocol. Networks train on the training images, and the validation images choose the epoch. The machines' C and gamma
-are chosen on the validation images with the features of the first seed. Forest and machines are then fitted to
+Protocol. Networks train on the training images, and the validation images choose the epoch. The SVMs' C and gamma
+are chosen on the validation images with the features of the first seed. Forest and SVMs are then fitted to
 training and validation images together, as in the paper, and classify the test images once.
 """
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Forest(OfFeatures):
 
 @dataclass(frozen=True)
 class Choose(OfFeatures):
-    """C and gamma of both kinds of machines, best on the validation images."""
+    """C and gamma of both kinds of SVMs, best on the validation images."""
 
     version = 2
 
@@ -157,7 +157,7 @@ class Choose(OfFeatures):
 
 @dataclass(frozen=True)
 class Machines(OfFeatures):
-    """Both kinds of machines on features, with the chosen C and gamma: test predictions."""
+    """Both kinds of SVMs on features, with the chosen C and gamma: test predictions."""
 
     version = 2
 
@@ -198,7 +198,7 @@ def _recipe(model: str) -> dict[str, Any]:
 
 
 def _machines(n: int, D: int, fits: int) -> tuple[float, float]:
-    """Return roughly the seconds and the bytes of so many fits of both kinds to n samples of D features."""
+    """Return roughly the seconds and the bytes of `fits` fits of both kinds to n samples of D features."""
     share = (n / 30e3) ** 2
     if D <= NARROW:
         return 8 * share * fits, 4.0 * n * D + 2.5e9 * share

@@ -37,7 +37,7 @@ def alternative_text(name: str, found: dict[str, Any]) -> str:
     Parameters
     ----------
     name : str
-        Of the experiment.
+        The name of the experiment.
     found : dict
         What it found.
 

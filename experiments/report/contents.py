@@ -33,15 +33,15 @@ def gather(lab: Lab, found: Mapping[str, dict[str, Any]], verdicts: Sequence[Any
     Parameters
     ----------
     lab : Lab
-        Whose stages are done.
+        The lab, in which all `stages` are done.
     found : dict
         What each experiment found; its arrays are left out.
     verdicts : sequence of named tuples
-        On the paper's claims.
+        The verdicts on the paper's claims.
     command : str
-        That began the run.
+        The command that began the run.
     stages : sequence of Stage
-        Whose times are listed, and whose versions are those that made a figure.
+        The stages whose times are listed, and whose versions are those that made a figure.
 
     Returns
     -------

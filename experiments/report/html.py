@@ -42,11 +42,11 @@ def write(path: Path, contents: Mapping[str, Any], pictures: Mapping[str, Path])
     Parameters
     ----------
     path : path
-        Of the HTML file.
+        Where the HTML file is written.
     contents : dict
         What `contents.gather` returned, or ``results.json`` read again.
     pictures : dict
-        For each experiment the path of its PNG.
+        The path of the PNG of each experiment, by its name.
 
     Raises
     ------
@@ -76,9 +76,9 @@ def render(contents: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str:
     Parameters
     ----------
     contents : dict
-        Of ``results.json``; see `report.contents.gather`.
+        The values of ``results.json``; see `report.contents.gather`.
     pictures : dict
-        For each experiment its picture.
+        The picture of each experiment, by its name.
     """
     found = {name: contents["experiments"][name] for name in experiment.EXPERIMENTS if name in contents["experiments"]}
     reasons = caveats(contents)
@@ -148,8 +148,9 @@ def _comparable(reasons: list[str]) -> Html:
                    *(tag("p", reason) for reason in reasons),
                    tag("p", "The paper's numbers stand beside them for orientation, and the verdicts on its claims "
                             "hold for the data and sizes of this run alone."), class_="warning", role="note")
-    return tag("p", "Images and sizes are those of the paper, as far as it states them, so the numbers can be compared "
-                    "with it. It does not state its split, rates, kernel, C and gamma: these are ours.", class_="note")
+    return tag("p", "Images and sizes are those of the paper, as far as it states them, so the numbers can be "
+                    "compared with it. It does not state its split, learning rates, kernel function, C and gamma: "
+                    "these are ours.", class_="note")
 
 
 def _claims(claims: list[dict[str, Any]], sections: set[str]) -> Html:
@@ -190,7 +191,7 @@ def _experiment(name: str, found: dict[str, Any], picture: Picture, comparable: 
     if chosen:
         keys = list(chosen[0][1])
         rows = ((" ".join(path), *(_plain(key, leaf[key]) for key in keys)) for path, leaf in chosen)
-        parts.append(table("Chosen on the validation images", ("machine", *keys), rows, of=module.TITLE))
+        parts.append(table("Chosen on the validation images", ("classifier", *keys), rows, of=module.TITLE))
     return join(parts, "\n")
 
 
@@ -227,7 +228,7 @@ STEPS = (
     "Each network is trained on the training images. The validation images choose the epoch whose weights are kept.",
     "The validation images also choose C and gamma of the support vector machines, for each layer once, with the "
     "features of the first seed: first along C, then along gamma.",
-    "Random forest and machines are then fitted anew to training and validation images together, as in the paper.",
+    "Random forest and SVMs are then fitted anew to training and validation images together, as in the paper.",
     "The test images are classified with what was chosen: no epoch, C or gamma depends on them.",
     "Numbers are means over seeds, with the standard deviation (n − 1) where there is more than one. A seed decides "
     "first weights, order of the images and the forest. Tests compare classifiers of the first seed.",

@@ -24,7 +24,7 @@ def render(contents: Mapping[str, Any]) -> str:
     Parameters
     ----------
     contents : dict
-        Of ``results.json``; see `report.contents.gather`.
+        The values of ``results.json``; see `report.contents.gather`.
     """
     data = contents["data"]
     found = {name: contents["experiments"][name] for name in experiment.EXPERIMENTS if name in contents["experiments"]}

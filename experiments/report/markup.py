@@ -25,7 +25,7 @@ def tag(name: str, /, *inside: Any, **attributes: Any) -> Html:
     Parameters
     ----------
     name : str
-        Of the element.
+        The name of the element.
     inside : str or Html
         What it holds; other values than `Html` are written as escaped text.
     attributes : str, int or None

@@ -50,7 +50,7 @@ def test_numbers_stand_beside_the_papers(root: Element) -> None:
 
 def test_chosen_parameters_are_listed(root: Element) -> None:
     assert root.by_id("fig2").all("table")[1].cells() == [
-        ["machine", "C", "gamma", "accuracy"], ["layer 0, SVM, one-vs-one", "10", "0.3", "0.5000"],
+        ["classifier", "C", "gamma", "accuracy"], ["layer 0, SVM, one-vs-one", "10", "0.3", "0.5000"],
         ["layer 1, SVM, one-vs-rest", "1", "1", "0.6100"]]
     assert len(root.by_id("fig1").all("table")) == 1
 
