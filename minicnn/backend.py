@@ -33,10 +33,10 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.plumbing.cuda import load_cupy
 from minicnn.plumbing.threads import one_blas_thread
 
 BACKENDS = ("numpy", "numba", "cupy")
-_INSTALL = {"numba": 'pip install "numba>=0.61"', "cupy": "pip install cupy-cuda12x  (needs an NVIDIA GPU)"}
 
 _default: str | None = None
 _local: ContextVar[str | None] = ContextVar("minicnn_backend", default=None)
@@ -53,12 +53,20 @@ def _available(name: str) -> str:
     if name == "numpy":
         return name
     try:
-        module = importlib.import_module(name)
-        if name == "cupy" and module.cuda.runtime.getDeviceCount() < 1:
-            raise ImportError("CuPy sees no CUDA device")
-    except Exception as error:  # a driver that is missing raises CuPy's own errors, not ImportError
-        raise ImportError(f"backend {name!r} is not available: {error}. Install it with: {_INSTALL[name]}") from error
+        if name == "cupy":
+            load_cupy()
+        else:
+            _load_numba()
+    except ImportError as error:
+        raise ImportError(f"backend {name!r} is not available: {error}") from error
     return name
+
+
+def _load_numba() -> None:
+    try:
+        importlib.import_module("numba")
+    except Exception as error:  # what a broken installation raises is its own
+        raise ImportError(f'{error}. Install it with: pip install "numba>=0.61"') from error
 
 
 def set_backend(name: str) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.plumbing.cuda import compiled
+
 FOLDER = Path(__file__).parent / "cuda"
 LIMIT = 2**31  # elements of an array that a kernel's 32-bit positions can reach
 
@@ -38,8 +40,7 @@ def kernel(file: str, name: str, **constants: Any) -> Kernel:
     """Return kernel `name` of ``cuda/<file>``, compiled with ``constants``: called as ``(grid, block, arguments)``."""
     import cupy
 
-    options = ("-std=c++17", *(f"-D{key}={value}" for key, value in sorted(constants.items())))
-    return cupy.RawModule(code=source(file), options=options).get_function(name)
+    return compiled(cupy, source(file), name, constants)
 
 
 def real(dtype: Any) -> str:

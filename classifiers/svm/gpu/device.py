@@ -10,15 +10,15 @@ disk, where a second process finds them.
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from minicnn.plumbing import cuda
+
 __all__ = ["free_bytes", "kernel", "load_cupy"]
 
 _FOLDER = Path(__file__).parent
-_INSTALL = "pip install cupy-cuda12x  (needs an NVIDIA GPU)"
 
 
 def load_cupy() -> Any:
@@ -30,13 +30,9 @@ def load_cupy() -> Any:
         It is not installed, or sees no device; the message holds the install command.
     """
     try:
-        cupy = importlib.import_module("cupy")
-        if cupy.cuda.runtime.getDeviceCount() < 1:
-            raise ImportError("CuPy sees no CUDA device")
-    except Exception as error:  # a driver that is missing raises CuPy's own errors, not ImportError
-        raise ImportError(f"backend='cupy' is not available: {error}. Install it with: {_INSTALL}; or use "
-                          "backend='numba'") from error
-    return cupy
+        return cuda.load_cupy()
+    except ImportError as error:
+        raise ImportError(f"backend='cupy' is not available: {error}; or use backend='numba'") from error
 
 
 def kernel(file: str, name: str, **constants: Any) -> Callable[..., None]:
@@ -46,8 +42,7 @@ def kernel(file: str, name: str, **constants: Any) -> Callable[..., None]:
 
 @functools.cache
 def _compiled(cupy: Any, file: str, name: str, constants: tuple[tuple[str, Any], ...]) -> Callable[..., None]:
-    options = ("-std=c++17", "-Dreal=float", *(f"-D{key}={value}" for key, value in constants))
-    return cupy.RawModule(code=(_FOLDER / file).read_text("utf-8"), options=options).get_function(name)
+    return cuda.compiled(cupy, (_FOLDER / file).read_text("utf-8"), name, {"real": "float", **dict(constants)})
 
 
 def free_bytes(cupy: Any) -> int:
