@@ -175,7 +175,7 @@ def fit_ours(X: Any, codes: np.ndarray, K: np.ndarray, strategy: str = "ovo", la
     K : array, (n, n)
         `gram` of the samples.
     strategy : {"ovo", "ovr"}
-        As `classifiers.SVC`, and so are the other parameters.
+        How several classes become binary problems; it and the other parameters are those of `classifiers.SVC`.
     labels : array-like, (n,), or None
         What is passed to ``fit`` instead of `codes`: labels in the same order, in whatever container.
     """
@@ -235,7 +235,7 @@ def wrong(ours: Fit, theirs: Fit, K: np.ndarray, convex: bool = True, tol: float
     Parameters
     ----------
     ours, theirs : Fit
-        Of `fit_ours` and `fit_peer`, with the same parameters.
+        What `fit_ours` and `fit_peer` returned for the same parameters.
     K : array, (n, n)
         The kernel values of both.
     convex : bool

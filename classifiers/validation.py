@@ -144,7 +144,7 @@ def check_interval(name: str, value: Any, low: float | None, high: float | None 
     Parameters
     ----------
     name : str
-        Of the estimator and its parameter, such as "SVC: C".
+        Name of the estimator and its parameter for the message, such as "SVC: C".
     value : object
         What was passed.
     low, high : float or None

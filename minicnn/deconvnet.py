@@ -184,7 +184,7 @@ def strongest(net: Network, images: Any, stage: int, channel: int, count: int = 
     images : array (N, C, H, W)
         Where to look.
     stage, channel
-        As for `project`.
+        The same as for `project`.
     count : int
         How many; fewer come back where there are fewer images.
 
@@ -196,7 +196,7 @@ def strongest(net: Network, images: Any, stage: int, channel: int, count: int = 
     Raises
     ------
     ValueError
-        As `project`, or a `count` that is not positive.
+        The same errors as in `project`, or a `count` that is not positive.
 
     Examples
     --------
@@ -235,7 +235,7 @@ def receptive_field(net: Network, stage: int, row: int, column: int) -> tuple[in
     net : Network
         The network.
     stage : int
-        As for `project`.
+        The same as for `project`.
     row, column : int
         Position in the feature map; 0, 0 in a fully connected stage, which sees what all its inputs see.
 

@@ -174,11 +174,11 @@ class Update:
     parameters : sequence of Parameter
         With CuPy arrays.
     velocities : list of arrays
-        As `minicnn.optim.SGD` keeps them.
+        The arrays that `minicnn.optim.SGD` keeps.
     limits : sequence of float
         Largest norm of a row of each parameter; 0 for none.
     nesterov, weight_decay
-        As in `minicnn.optim.SGD`.
+        The same as in `minicnn.optim.SGD`.
     """
 
     def __init__(self, parameters: Sequence[Parameter], velocities: list[Any], limits: Sequence[float],

@@ -61,7 +61,7 @@ def predictions(images: Any, labels: Any, probabilities: Any, class_names: tuple
     labels : array (N,)
         True classes.
     probabilities : array (N, K)
-        As `Network.predict_proba` returns them.
+        Class probabilities, from `Network.predict_proba`.
     class_names : tuple of K str
         What to call the classes.
     path : str or path

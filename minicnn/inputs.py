@@ -89,7 +89,7 @@ def check_pixels(images: Any, name: str) -> None:
     Parameters
     ----------
     images : array (N, C, H, W)
-        As `images_of` returned them, on the host or on a device.
+        Images from `images_of`, on the host or on a device.
     name : str
         What to call them in an error message.
 

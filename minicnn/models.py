@@ -31,11 +31,11 @@ def cnn1(n_classes: int = 121, seed: int = 0, input_shape: Shape = (1, 28, 28), 
     n_classes : int
         Outputs of the last layer.
     seed : int
-        Of the initial weights.
+        Seed of the generator that draws the initial weights.
     input_shape : (int, int, int)
         Channels, height, width.
     dtype, fuse
-        As for `minicnn.Network`.
+        The same as for `minicnn.Network`.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def cnn3(n_classes: int = 121, seed: int = 0, input_shape: Shape = (1, 28, 28), 
     Parameters
     ----------
     n_classes, seed, input_shape, dtype, fuse
-        As for `cnn1`.
+        The same as for `cnn1`.
     dropout : {"first", "all", "none"}
         Two readings of the caption "dropout used at first layer". ``"first"``: only the pixels, kept with probability
         0.8 and not rescaled. ``"all"``: also the input of every later stage, kept with probability 0.5, as in the

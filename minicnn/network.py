@@ -71,7 +71,7 @@ class Network:
     Attributes
     ----------
     stages, input_shape, dtype, name
-        As given.
+        The arguments of these names.
     shapes : list of tuple
         Output shape of one sample after each stage; ``shapes[0]`` is `input_shape`.
     n_classes : int

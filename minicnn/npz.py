@@ -54,7 +54,7 @@ def write_archive(path: str | os.PathLike[str], format_name: str, version: int, 
     ValueError
         An array of another type than float32, float64 or int64, which could not be read again.
     OSError
-        As `write_atomically`.
+        The same errors as in `write_atomically`.
     """
     host = {name: np.ascontiguousarray(to_host(array)) for name, array in arrays.items()}
     for name, array in host.items():

@@ -186,7 +186,7 @@ class SGD:
     Parameters
     ----------
     parameters : iterable of Parameter
-        As ``net.parameters()`` returns them; their values are updated in place.
+        What ``net.parameters()`` returns; their values are updated in place.
     lr : float or Schedule
         Learning rate; see `minicnn.schedules`.
     momentum : float or Schedule

@@ -144,7 +144,7 @@ def plot_tree(tree: Tree, feature_names: Sequence[Any] | None = None, class_name
     Returns
     -------
     Figure
-        Of matplotlib, as large as its text needs; ``figure.savefig(path)`` writes it. A box shows the question,
+        A matplotlib figure, as large as its text needs; ``figure.savefig(path)`` writes it. A box shows the question,
         the distinct training samples, and the class that weighs most with its share.
 
     Raises

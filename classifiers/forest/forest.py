@@ -57,7 +57,7 @@ class RandomForestClassifier(Classifier):
     n_jobs : int or None
         Trees grown at once, -1 for one on each core. The forest does not depend on it.
     verbose : int
-        Of joblib.
+        How much joblib prints about its progress: 0 is nothing, above 10 it is a line for each block of trees.
     max_bins : int or None
         Features are compared by the thresholds between at most `max_bins` bins of each, 2 to 255; the threshold of
         the best feature is then sought between single values (`classifiers.forest.splitting`). With None features are
@@ -215,7 +215,7 @@ class RandomForestClassifier(Classifier):
         Returns
         -------
         array (n_estimators, n_features) float64
-            Of each tree; the mean over trees is the importance, their spread its uncertainty.
+            The importances of each tree; the mean over trees is the importance, their spread its uncertainty.
 
         Raises
         ------

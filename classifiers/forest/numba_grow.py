@@ -235,9 +235,9 @@ def grow(bins, missing, packed, entropy, state, max_features, min_split, min_lea
     entropy : bool
         Instead of the Gini index.
     state : array (1,) uint64
-        Of the tree's generator, changed in place.
+        State of the tree's random generator, changed in place.
     max_features, min_split, min_leaf, max_depth : int
-        As in `grow_loops`.
+        The same as in `grow_loops`.
     budget : int
         Values to look up before returning.
     work : Workspace

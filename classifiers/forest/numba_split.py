@@ -249,7 +249,7 @@ def sweep(key, klass, weight, order, m, missing, K, total, score_of_all, n, min_
         The bin of missing values, higher than all others. If the node has any, a second round counts them on the
         left from the start.
     K, total, n, min_leaf
-        As in `sweep_integers`; weights of either type.
+        The same as in `sweep_integers`; weights of either type.
     score_of_all : number
         Sum of T^2, or of T log T, over the classes.
     entropy : bool

@@ -95,7 +95,7 @@ class Replay(NamedTuple):
         Returns
         -------
         Figure
-            Of matplotlib: each region in the colour of the class that weighs most in it, the last cut in black.
+            A matplotlib figure: each region in the colour of the class that weighs most in it, the last cut in black.
             Samples are as large as their weight; those out of bag are hollow.
 
         Raises
@@ -174,7 +174,7 @@ def replay(X: Any, codes: Any, weights: Any, n_classes: int, seed_state: Any, ma
     Parameters
     ----------
     X, codes, weights, n_classes, seed_state, max_features
-        As in `classifiers.forest.growing.grow_loops`.
+        The same as in `classifiers.forest.growing.grow_loops`.
     **parameters
         The others of `grow_loops`: criterion, max_depth, min_samples_split, min_samples_leaf.
 
@@ -185,7 +185,7 @@ def replay(X: Any, codes: Any, weights: Any, n_classes: int, seed_state: Any, ma
     Raises
     ------
     ValueError
-        As `grow_loops`.
+        The same as in `grow_loops`.
 
     Examples
     --------

@@ -166,7 +166,7 @@ def candidates(x: list[float], feature: int, samples: list[int], codes: list[int
     feature : int
         Its number.
     samples, codes, weights, criterion
-        As in `node_sums`.
+        The same as in `node_sums`.
     min_samples_leaf : int
         Smallest number of distinct samples in a child.
 
@@ -219,7 +219,7 @@ def look_closer(split: Split, x: list[float], bins: list[float], samples: list[i
     x, bins : list of float
         The feature's value, and the number of its bin, in every sample of the training set.
     samples, codes, weights, criterion, min_samples_leaf
-        As in `candidates`.
+        The same as in `candidates`.
 
     Returns
     -------

@@ -142,7 +142,7 @@ def specimens(class_traits: np.ndarray, seed: int, indices: np.ndarray) -> Speci
     class_traits : float64 array, shape (B, N_TRAITS)
         Traits of the class of each individual.
     seed : int
-        Of the data set.
+        Seed of the data set.
     indices : int array, shape (B,)
         Number of each individual in the data set. Its randomness comes from (seed, number) alone.
 

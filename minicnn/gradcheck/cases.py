@@ -64,7 +64,7 @@ def cases(op: str, forward: Any, backward: Any, shape: Shape, rng: np.random.Gen
     forward, backward : callable
         With the signature of ``minicnn.ops.<op>`` and ``<op>_backward``.
     shape : tuple of int
-        Of x, or of the logits.
+        Shape of x, or of the logits.
     rng : numpy.random.Generator
         Draws the inputs.
     size, stride, pad, filters, ceil_mode, pieces, drop_prob, scale, units

@@ -194,7 +194,7 @@ def check_network(net: Any, x: Any, labels: Any, *, rng: np.random.Generator | N
     labels : integer array, (N,)
         The class of each image.
     rng, rtol, exhaustive, directions, entries, raise_on_failure
-        As in `check_gradients`.
+        The same as in `check_gradients`.
 
     Returns
     -------
@@ -204,7 +204,7 @@ def check_network(net: Any, x: Any, labels: Any, *, rng: np.random.Generator | N
     Raises
     ------
     GradientError, TypeError, ValueError
-        As `check_gradients` does.
+        The same errors as in `check_gradients`.
 
     Examples
     --------

@@ -23,7 +23,7 @@ class Rows:
     Parameters
     ----------
     shapes : sequence of tuples
-        Of the parameters.
+        Shapes of the parameters.
     limits : sequence of float
         Largest norm of a row (along the first axis) of each; 0 for none.
     dtype : numpy dtype

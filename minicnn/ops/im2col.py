@@ -173,7 +173,7 @@ def im2col(x: Any, size: Pair, stride: Any = 1, pad: Any = 0) -> Any:
     x : array (N, C, H, W)
         Images, float32 or float64.
     size, stride, pad : int or (height, width)
-        Of the windows: extent, step, and zeros on both sides.
+        Extent and step of the windows, and zeros on both sides.
 
     Returns
     -------
@@ -214,11 +214,11 @@ def col2im(cols: Any, x_shape: tuple[int, ...], size: Any, stride: Any = 1, pad:
     Parameters
     ----------
     cols : array (N, C*KH*KW, OH*OW)
-        As from `im2col`.
+        Columns, from `im2col`.
     x_shape : (N, C, H, W)
         Shape of the images to return.
     size, stride, pad : int or (height, width)
-        As given to `im2col`.
+        The same as for `im2col`.
 
     Returns
     -------
